@@ -1,0 +1,63 @@
+"""The seam between the app and a model: Plan, Output, Pipeline, and cancel points."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Protocol
+
+from wan_app.types import GenerationRequest, Reporter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a model is put on this machine. `device` is a torch device string."""
+
+    device: str = "cpu"
+    quantization: str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a pipeline made.
+
+    frames: uint8 (num_frames, height, width, 3), RGB. audio: float32 (channels, samples) in
+    [-1, 1] at `sample_rate`, or None for a silent model.
+    """
+
+    frames: np.ndarray
+    audio: np.ndarray | None = None
+    sample_rate: int | None = None
+
+
+class Pipeline(Protocol):
+    """A loaded model. `generate` shows encode -> denoise -> decode and honours `report.check`."""
+
+    def generate(self, request: GenerationRequest, report: Reporter) -> Output:
+        """Run a resolved request (`ModelSpec.resolve`), reporting Loading, Step and Exporting.
+
+        Raises:
+            errors.Cancelled: from `report`; the pipeline is clean for the next call.
+        """
+
+    def close(self) -> None:
+        """Free all memory the model holds."""
+
+
+@contextmanager
+def cancel_points(modules: Iterable[Any], check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before each forward of every module, so that cancel takes one block at most.
+
+    Args:
+        modules: torch modules (transformer blocks, text encoder blocks, decoder blocks).
+        check: `Reporter.check`; what it raises leaves the forward pass.
+    """
+    handles = [module.register_forward_pre_hook(lambda *_: check()) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

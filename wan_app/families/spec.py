@@ -1,0 +1,255 @@
+"""What shared code may know about a model: one ModelSpec row, and how a request is held against it."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import unicodedata
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
+
+from wan_app.errors import InvalidRequest
+from wan_app.types import MODES, GenerationRequest, Mode
+
+MAX_SEED = 2**31 - 1
+# A clip smaller than this is enlarged as it is written: phones show 128 px as a stamp, and the
+# watermark needs at least 256 px (measured).
+MIN_WRITTEN_SIDE = 512
+# Direction overrides make a text read other than it is stored; emoji and right-to-left scripts
+# need none of them.
+_BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A size with a name people know."""
+
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One model: what it is, what it takes, what it costs.
+
+    Frames lie on the grid `frame_offset + frame_step * k`. `memory` maps a quantization name to
+    bytes on the device; `download_bytes` is what the hub would send. `shapes[0]` is the default.
+    `max_area` is in pixels. Limits on references: pictures per character, characters, voices.
+    """
+
+    id: str
+    family: str
+    title: str
+    about: str
+    licence: str
+    repository: str
+    revision: str
+    parameters: int
+    download_bytes: int
+    memory: Mapping[str, int]
+    tasks: tuple[Mode, ...]
+    fps: float
+    frame_step: int
+    min_frames: int
+    max_frames: int
+    default_frames: int
+    shapes: tuple[Shape, ...]
+    size_multiple: int
+    min_side: int
+    max_area: int
+    num_inference_steps: int
+    guidance_scale: float
+    frame_offset: int = 1
+    max_inference_steps: int = 100
+    max_guidance_scale: float = 20.0
+    max_prompt_characters: int = 1500
+    max_negative_prompt_characters: int = 500
+    max_reference_images: int = 0
+    max_characters: int = 0
+    max_voices: int = 0
+    native_audio: bool = False
+    takes_last_image: bool = False
+    bundled: bool = False
+    flow_shift: float = field(default=1.0)
+
+    def frames_for(self, seconds: float) -> int:
+        """The frame count on the grid nearest to `seconds`, within this model's range."""
+        steps = round((seconds * self.fps - self.frame_offset) / self.frame_step)
+        frames = self.frame_offset + max(0, steps) * self.frame_step
+        return min(max(frames, self.min_frames), self.max_frames)
+
+    def seconds_of(self, num_frames: int) -> float:
+        """Length of a clip of `num_frames` frames, in seconds."""
+        return num_frames / self.fps
+
+    @property
+    def min_seconds(self) -> float:
+        return self.seconds_of(self.min_frames)
+
+    @property
+    def max_seconds(self) -> float:
+        return self.seconds_of(self.max_frames)
+
+    def resolve(self, request: GenerationRequest) -> GenerationRequest:
+        """A copy with every default filled in and every number on this model's grid.
+
+        Raises:
+            InvalidRequest: naming the first field that cannot be run, what was got and needed.
+        """
+        self._check_task(request)
+        prompt = check_text("prompt", request.prompt, self.max_prompt_characters, required=True)
+        negative = check_text(
+            "negative_prompt", request.negative_prompt, self.max_negative_prompt_characters
+        )
+        width, height = self._size(request.width, request.height)
+        num_frames = self._frames(request.num_frames, request.seconds)
+        steps = check_number(
+            "num_inference_steps",
+            self.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps,
+            1, self.max_inference_steps, whole=True,
+        )
+        guidance = check_number(
+            "guidance_scale",
+            self.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+            1.0, self.max_guidance_scale,
+        )
+        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+        return replace(
+            request, prompt=prompt, negative_prompt=negative, model=self.id, width=width, height=height,
+            num_frames=num_frames, seconds=self.seconds_of(num_frames),
+            num_inference_steps=int(steps), guidance_scale=float(guidance),
+            seed=int(check_number("seed", seed, 0, MAX_SEED, whole=True)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The row that `models --json` prints, without `available`."""
+        return {
+            "id": self.id, "family": self.family, "title": self.title, "about": self.about,
+            "tasks": list(self.tasks), "licence": self.licence, "repository": self.repository,
+            "revision": self.revision, "parameters": self.parameters,
+            "download_bytes": self.download_bytes, "memory": dict(self.memory), "fps": self.fps,
+            "frame_grid": {
+                "step": self.frame_step, "offset": self.frame_offset,
+                "min": self.min_frames, "max": self.max_frames, "default": self.default_frames,
+            },
+            "sizes": [
+                {"label": s.label, "width": s.width, "height": s.height} for s in self.shapes
+            ],
+            "size_multiple": self.size_multiple, "native_audio": self.native_audio,
+            "max_reference_images": self.max_reference_images,
+            "max_characters": self.max_characters, "max_voices": self.max_voices,
+            "num_inference_steps": self.num_inference_steps, "guidance_scale": self.guidance_scale,
+        }
+
+    def _check_task(self, request: GenerationRequest) -> None:
+        if request.mode not in MODES:
+            raise InvalidRequest("mode", repr(request.mode), "one of " + ", ".join(MODES))
+        if request.mode not in self.tasks:
+            raise InvalidRequest(
+                "model", f"{self.id} for mode {request.mode}",
+                f"a model that does {request.mode}; {self.id} does {', '.join(self.tasks)}",
+            )
+        if request.mode == "image" and request.image is None:
+            raise InvalidRequest("image", "nothing", "a first picture")
+        if request.last_image is not None and not self.takes_last_image:
+            raise InvalidRequest("last_image", "a picture", f"none: {self.id} takes no last picture")
+        if request.mode == "reference":
+            self._check_characters(request)
+
+    def _check_characters(self, request: GenerationRequest) -> None:
+        people = request.characters
+        if not 1 <= len(people) <= self.max_characters:
+            raise InvalidRequest(
+                "characters", str(len(people)), f"1 to {self.max_characters} for {self.id}"
+            )
+        names = [one.name for one in people]
+        if len(set(names)) < len(names):
+            raise InvalidRequest("characters", "two of the same name", "a name of its own for each")
+        pictures = sum(len(one.faces) for one in people)
+        for one in people:
+            if not one.faces:
+                raise InvalidRequest("face", f"no picture for {one.name}", "at least one picture")
+        if pictures > self.max_reference_images:
+            raise InvalidRequest(
+                "face", f"{pictures} pictures", f"at most {self.max_reference_images} in all for {self.id}"
+            )
+
+    def _frames(self, num_frames: int | None, seconds: float | None) -> int:
+        if num_frames is not None:
+            check_number("num_frames", num_frames, self.min_frames, self.max_frames, whole=True)
+            if (num_frames - self.frame_offset) % self.frame_step:
+                raise InvalidRequest(
+                    "num_frames", str(num_frames), f"{self.frame_step}k+{self.frame_offset}"
+                )
+            return int(num_frames)
+        if seconds is None:
+            return self.default_frames
+        # Half a grid step of tolerance at both ends: "5 seconds" must not fail on 81/16 = 5.06.
+        slack = self.frame_step / self.fps / 2
+        check_number("seconds", seconds, self.min_seconds - slack, self.max_seconds + slack)
+        return self.frames_for(float(seconds))
+
+    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
+        if width is None and height is None:
+            return self.shapes[0].width, self.shapes[0].height
+        if width is None or height is None:
+            raise InvalidRequest("size", f"{width}x{height}", "both a width and a height")
+        for name, side in (("width", width), ("height", height)):
+            check_number(name, side, 1, 16384, whole=True)
+        if self._fits(width, height):
+            return int(width), int(height)
+        # The size of the written file is an answer too: 512x512 from a model that draws 128x128.
+        for scale in range(2, 17):
+            if width % scale == height % scale == 0 and self._fits(width // scale, height // scale):
+                if written_scale(width // scale, height // scale) == scale:
+                    return width // scale, height // scale
+        known = ", ".join(f"{s.width}x{s.height}" for s in self.shapes)
+        raise InvalidRequest(
+            "size", f"{width}x{height}",
+            f"multiples of {self.size_multiple}, sides of at least {self.min_side}, at most "
+            f"{self.max_area} pixels in all for {self.id}, for example {known}",
+        )
+
+    def _fits(self, width: int, height: int) -> bool:
+        return (
+            width % self.size_multiple == 0 and height % self.size_multiple == 0
+            and min(width, height) >= self.min_side and width * height <= self.max_area
+        )
+
+
+def written_scale(width: int, height: int) -> int:
+    """The whole factor by which a clip is enlarged as it is written."""
+    return max(1, math.ceil(MIN_WRITTEN_SIDE / min(width, height)))
+
+
+def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> float:
+    """`value` if it is a finite number within [low, high], whole where asked; else InvalidRequest."""
+    wanted = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+    if whole:
+        wanted = f"a whole number from {low:.0f} to {high:.0f}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRequest(name, repr(value)[:60], wanted)
+    # An int too large for a float must not raise OverflowError, hence the comparison first.
+    if not low <= value <= high or (whole and value != int(value)):
+        raise InvalidRequest(name, f"{value}"[:40], wanted)
+    return value
+
+
+def check_text(name: str, value: Any, limit: int, *, required: bool = False) -> str:
+    """`value` stripped, if it is printable text of at most `limit` characters."""
+    if not isinstance(value, str):
+        raise InvalidRequest(name, type(value).__name__, "text")
+    text = value.strip()
+    if required and not text:
+        raise InvalidRequest(name, "nothing", "a few words")
+    if len(text) > limit:
+        raise InvalidRequest(name, f"{len(text)} characters", f"at most {limit}")
+    for place, char in enumerate(text):
+        category = unicodedata.category(char)
+        if (category in ("Cc", "Cs") and char not in "\n\r\t") or char in _BIDI_OVERRIDES:
+            raise InvalidRequest(
+                name, f"the control character U+{ord(char):04X} at position {place + 1}",
+                "text without control characters",
+            )
+    return text

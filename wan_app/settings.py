@@ -1,0 +1,53 @@
+"""One frozen Settings; the only reader of os.environ."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where things are and how the app is reached.
+
+    Everything a user made lives under `data_dir`. `weights_dir` holds models in hub layout
+    (`<owner>/<name>`); without it the hub's own cache is looked at.
+    """
+
+    data_dir: Path
+    weights_dir: Path | None = None
+    device: str | None = None
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.data_dir / "ledger.sqlite3"
+
+    @property
+    def inputs_dir(self) -> Path:
+        return self.data_dir / "inputs"
+
+    @property
+    def outputs_dir(self) -> Path:
+        return self.data_dir / "outputs"
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, and Gradio's own
+        GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (containers and Spaces set them)."""
+        env = os.environ
+        weights = env.get("WAN_APP_WEIGHTS_DIR")
+        port = env.get("GRADIO_SERVER_PORT", "")
+        return cls(
+            data_dir=Path(env.get("WAN_APP_DATA_DIR") or user_data_path("wan-app")).expanduser(),
+            weights_dir=Path(weights).expanduser() if weights else None,
+            device=env.get("WAN_APP_DEVICE"),
+            host=env.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+            port=int(port) if port.isdigit() else None,
+        )

@@ -1,0 +1,202 @@
+"""The words the whole app speaks: requests, results, job events. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol, Union, get_args
+
+Mode = Literal["text", "image", "reference"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Character:
+    """A person in a reference-to-video request, called by `name` in the prompt."""
+
+    name: str
+    faces: tuple[Path, ...]
+    voice: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One video to make.
+
+    A field left at None means "the model's default"; `ModelSpec.resolve` returns a copy with
+    every one of them filled in and checked, and only such a copy reaches the ledger.
+    `width` and `height` are pixels, `num_frames` frames, `seconds` the wished length
+    (ignored when `num_frames` is given). Pictures are paths; after `Services.submit` they
+    point into the app's own store of inputs, named by content hash.
+    """
+
+    mode: Mode
+    prompt: str
+    negative_prompt: str = ""
+    model: str | None = None
+    weights: Path | None = None
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    num_frames: int | None = None
+    seed: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    image: Path | None = None
+    last_image: Path | None = None
+    characters: tuple[Character, ...] = ()
+    consent: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types; `from_json` reads it back to an equal request."""
+        return _plain(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> GenerationRequest:
+        """The request that `to_json` wrote; unknown keys (of newer versions) are ignored."""
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        for name in ("weights", "image", "last_image"):
+            if known.get(name) is not None:
+                known[name] = Path(known[name])
+        known["characters"] = tuple(
+            Character(
+                name=one["name"],
+                faces=tuple(Path(face) for face in one["faces"]),
+                voice=Path(one["voice"]) if one.get("voice") else None,
+            )
+            for one in known.get("characters", ())
+        )
+        return cls(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInfo:
+    """The sound stream of a result."""
+
+    sample_rate: int
+    channels: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationResult:
+    """What was made, as measured on the written file. `timings` are seconds by stage name."""
+
+    file: Path
+    model: str
+    mode: Mode
+    seed: int
+    width: int
+    height: int
+    num_frames: int
+    fps: float
+    seconds: float
+    audio: AudioInfo | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    watermark_id: str | None = None
+    consent_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types, the object `generate --json` prints."""
+        return _plain(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> GenerationResult:
+        """The result that `to_json` wrote."""
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        known["file"] = Path(known["file"])
+        if known.get("audio"):
+            known["audio"] = AudioInfo(**known["audio"])
+        return cls(**known)
+
+
+# --- Job events, in the order a job may meet them -------------------------------------------
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Waiting; `position` 0 is next."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class Downloading:
+    """Weights are on their way, in bytes."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Before the first denoising step; `what` is a phrase for people ("Reading the prompt")."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Denoising step `index` (1-based) of `total`; `eta` in seconds to the end of the job.
+
+    `preview` is a JPEG of the clean-video estimate, or None when none was made this step.
+    """
+
+    index: int
+    total: int
+    eta: float | None = None
+    preview: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """After the last denoising step; `what` is a phrase for people ("Decoding")."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The file is complete."""
+
+    result: GenerationResult
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`error` is one line for the user; `kind` the class name in `errors`."""
+
+    error: str
+    kind: str = "WanAppError"
+    exit_code: int = 1
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The user stopped the job."""
+
+
+JobEvent = Union[Queued, Downloading, Loading, Step, Exporting, Finished, Failed, Cancelled]
+
+
+class Reporter(Protocol):
+    """How a running pipeline speaks to the outside. Both calls may raise `errors.Cancelled`."""
+
+    def __call__(self, event: JobEvent) -> None:
+        """Publish an event."""
+
+    def check(self) -> None:
+        """Raise `errors.Cancelled` if the user asked for it; cheap, call it in every block."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return value
