@@ -72,6 +72,8 @@ class ModelSpec:
     takes_last_image: bool = False
     bundled: bool = False
     flow_shift: float = field(default=1.0)
+    # `_class_name` in the repository's model_index.json; empty: any.
+    pipeline_class: str = ""
 
     def frames_for(self, seconds: float) -> int:
         """The frame count on the grid nearest to `seconds`, within this model's range."""

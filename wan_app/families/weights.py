@@ -1,0 +1,144 @@
+"""Where a model's weights are, and whether the folder is whole, read without loading anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from wan_app import settings as app_settings
+from wan_app.errors import ModelUnavailable
+from wan_app.families.spec import ModelSpec
+from wan_app.settings import Settings
+
+# Components that hold no tensors, by the end of their class name -> files of which one must be there.
+_PLAIN_COMPONENTS = {
+    "Tokenizer": ("tokenizer.json", "spiece.model", "vocab.json"),
+    "TokenizerFast": ("tokenizer.json", "spiece.model", "vocab.json"),
+    "Scheduler": ("scheduler_config.json",),
+    "Processor": ("preprocessor_config.json", "processor_config.json"),
+}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# A header longer than this is a corrupt length, not a model: the largest known is under 1 MB.
+_MAX_HEADER = 100_000_000
+
+
+def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) -> Path:
+    """The folder with the model's weights, checked to be whole.
+
+    Looks at `override`, then at the bundled assets or `settings.weights_dir`, then at the hub cache.
+
+    Raises:
+        ModelUnavailable: nothing found (names hub id, size and the ways to give it), or broken.
+    """
+    folder = override or _installed(spec, settings)
+    if folder is None:
+        raise ModelUnavailable(_not_here(spec))
+    check_folder(spec, folder)
+    return folder
+
+
+def check_folder(spec: ModelSpec, folder: Path) -> None:
+    """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
+    if not folder.is_dir():
+        raise ModelUnavailable(
+            f"{spec.id}: weights folder {folder} {'is not a folder' if folder.exists() else 'does not exist'}; "
+            f"needed: a copy of {spec.repository}"
+        )
+    index = _read_json(spec, folder / "model_index.json")
+    found = index.get("_class_name")
+    if spec.pipeline_class and found != spec.pipeline_class:
+        raise ModelUnavailable(
+            f"{spec.id}: {folder} holds a {found}; needed a {spec.pipeline_class} ({spec.repository})"
+        )
+    for name, value in index.items():
+        if not name.startswith("_") and isinstance(value, list) and len(value) == 2 and value[1]:
+            _check_component(spec, folder / name, str(value[1]))
+
+
+def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
+    if spec.bundled:
+        bundled = app_settings.ASSETS / spec.id
+        return bundled if bundled.is_dir() else None
+    if settings.weights_dir is not None:
+        folder = settings.weights_dir / spec.repository
+        if folder.is_dir():
+            return folder
+    # The hub library knows its own cache (HF_HOME and the rest); it asks no network here.
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(spec.repository, "model_index.json", revision=spec.revision)
+    return Path(index).parent if isinstance(index, str) else None
+
+
+def _not_here(spec: ModelSpec) -> str:
+    if spec.bundled:
+        return f"{spec.id}: its bundled weights are missing from {app_settings.ASSETS / spec.id}; `make train` makes them"
+    size = f"{spec.download_bytes / 1e9:.1f} GB"
+    return (
+        f"{spec.id}: weights are not on this machine; needed: {spec.repository} ({size} to download), "
+        f"given with --weights DIR, or under WAN_APP_WEIGHTS_DIR/{spec.repository}, or in the hub cache "
+        f"(hf download {spec.repository})"
+    )
+
+
+def _check_component(spec: ModelSpec, folder: Path, class_name: str) -> None:
+    if not folder.is_dir():
+        raise ModelUnavailable(f"{spec.id}: component {folder} is missing")
+    for ending, names in _PLAIN_COMPONENTS.items():
+        if class_name.endswith(ending):
+            if not any((folder / name).is_file() for name in names):
+                raise ModelUnavailable(f"{spec.id}: {folder} has none of {', '.join(names)}")
+            return
+    _read_json(spec, folder / "config.json")
+    _check_tensors(spec, folder)
+
+
+def _check_tensors(spec: ModelSpec, folder: Path) -> None:
+    """One safetensors file, or all the shards that the index names, each of its full length."""
+    indexes = sorted(folder.glob("*.safetensors.index.json"))
+    if indexes:
+        shards = _read_json(spec, indexes[0]).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise ModelUnavailable(f"{spec.id}: {indexes[0]} names no shards")
+        files = [folder / str(name) for name in sorted(set(shards.values()))]
+    else:
+        files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
+        why = f" (only {pickles[0]}: pickles are never opened)" if pickles else ""
+        raise ModelUnavailable(f"{spec.id}: {folder} has no .safetensors file{why}")
+    for file in files:
+        problem = _problem_with_tensors(file)
+        if problem:
+            raise ModelUnavailable(f"{spec.id}: {file} {problem}; fetch it again")
+
+
+def _problem_with_tensors(file: Path) -> str | None:
+    """What is wrong with a safetensors file, judged by its header and its length; None if nothing."""
+    if not file.is_file():
+        return "is missing"
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or not 2 <= length <= min(size - 8, _MAX_HEADER):
+            return f"is cut short or not safetensors ({size} bytes)"
+        try:
+            header = json.loads(stream.read(length))
+            ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+            needed = 8 + length + max(ends, default=0)
+        except (ValueError, AttributeError, KeyError, IndexError, TypeError):
+            return "has a broken header"
+    return f"is cut short: {size} bytes of {needed}" if size < needed else None
+
+
+def _read_json(spec: ModelSpec, file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{spec.id}: {file} is missing") from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{spec.id}: {file} cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise ModelUnavailable(f"{spec.id}: {file} is not a JSON object")
+    return data
