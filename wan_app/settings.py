@@ -37,6 +37,14 @@ class Settings:
     def outputs_dir(self) -> Path:
         return self.data_dir / "outputs"
 
+    @property
+    def logs_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def servers_dir(self) -> Path:
+        return self.data_dir / "servers"
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, and Gradio's own

@@ -1,0 +1,64 @@
+"""What this machine has: device, dtype, cores, free memory. torch is imported only where said."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cores() -> int:
+    """CPU cores this process may use (containers and taskset give fewer than the machine has)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity call
+        return os.cpu_count() or 1
+
+
+def pick_device(wanted: str | None = None) -> str:
+    """A torch device string: `wanted`, else the first of cuda, mps, cpu that works. Imports torch."""
+    if wanted:
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def free_ram() -> int | None:
+    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def free_vram(device: str) -> int | None:
+    """Free bytes on a CUDA device; None for any other device. Imports torch."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def describe(wanted: str | None = None) -> str:
+    """A short line for people ("CPU, 2 cores"), without importing torch."""
+    if wanted not in (None, "cpu"):
+        return wanted.upper()
+    if wanted is None and (name := _nvidia_name()):
+        return name
+    count = cores()
+    return f"CPU, {count} core{'s' if count > 1 else ''}"
+
+
+def _nvidia_name() -> str | None:
+    # The driver tells the card's name in a text file; asking torch would cost 2 s and 200 MiB.
+    for card in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in card.read_text(errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return None

@@ -1,0 +1,74 @@
+"""The model manager: one loaded model at a time, leased to whoever makes a video."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator
+
+from wan_app.errors import OutOfMemory, WanAppError
+from wan_app.families.base import Pipeline, Plan
+
+Load = Callable[[str, Plan, "Path | None"], Pipeline]
+
+
+class ModelManager:
+    """Keeps the last model loaded and frees it before another is loaded. Lives in the worker.
+
+    Args:
+        load: (model_id, plan, weights folder or None) -> Pipeline; called when a model is needed.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._lock = threading.RLock()
+        self._key: tuple[str, Plan, Path | None] | None = None
+        self._pipeline: Pipeline | None = None
+
+    @contextmanager
+    def lease(self, model_id: str, plan: Plan, weights: Path | None = None) -> Iterator[Pipeline]:
+        """The loaded pipeline, for one user at a time.
+
+        After an error which nobody foresaw its state is unknown, and after OutOfMemory room is
+        needed: it is loaded anew next time. A cancel and other errors of ours leave it loaded.
+        """
+        with self._lock:
+            key = (model_id, plan, weights)
+            if self._key != key or self._pipeline is None:
+                self.evict()
+                self._pipeline = self._load(model_id, plan, weights)
+                self._key = key
+            try:
+                yield self._pipeline
+            except Exception as error:
+                if isinstance(error, OutOfMemory) or not isinstance(error, WanAppError):
+                    self.evict()
+                raise
+
+    def evict(self) -> None:
+        """Free the loaded model, and give its memory back to the system."""
+        with self._lock:
+            pipeline, self._pipeline, self._key = self._pipeline, None, None
+            if pipeline is None:
+                return
+            pipeline.close()
+            del pipeline
+            free_memory()
+
+
+def free_memory() -> None:
+    """Collect cycles and hand freed memory back: to the card's pool, and to the system."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        # glibc keeps freed blocks; a model's worth of them would look like a leak.
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):
+            pass  # musl has no malloc_trim and keeps nothing

@@ -1,0 +1,209 @@
+"""The worker's own side: a process that waits for tasks on stdin and answers on stdout.
+
+Run as `python -m wan_app.runtime.worker_process module:function`. The main thread makes videos;
+a listener thread takes cancels, and ends the process when the server is gone.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pickle
+import queue
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from typing import IO, Any, Callable, Protocol
+
+from wan_app import errors
+from wan_app.runtime.job import Task
+from wan_app.types import Cancelled, Failed, Finished, GenerationResult, JobEvent, Reporter, Step
+
+# How long an orphan may take to clean up (temporary files beside an output) before it is ended.
+_ORPHAN_GRACE = 5.0
+
+
+class Recipe(Protocol):
+    """What the worker runs; made once by the function named on the command line."""
+
+    def warm(self) -> None:
+        """Load what the first task will most likely need."""
+
+    def run(self, task: Task, report: Reporter) -> GenerationResult:
+        """Make the video of a task. Raises errors.WanAppError, errors.Cancelled or anything."""
+
+
+class Inbox:
+    """Messages from the server, read by a thread of its own."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._work: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+        self._orphaned = threading.Event()
+        threading.Thread(target=self._listen, name="inbox", daemon=True).start()
+
+    def get(self) -> tuple[str, Any]:
+        """The next piece of work, waiting for it: ("run", Task), ("warm", None), ("end", None)."""
+        return self._work.get()
+
+    def unwanted(self, job_id: str) -> bool:
+        """Whether the job was cancelled, or nobody is left who wants it."""
+        return job_id in self._cancelled or self._orphaned.is_set()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                kind, value = pickle.load(self._stream)
+            except (EOFError, OSError, pickle.UnpicklingError):
+                break
+            if kind == "cancel":
+                self._cancelled.add(value)
+            else:
+                self._work.put((kind, value))
+        # The server is gone. A pipe's end tells this on every system and also when only the
+        # thread that started us ended, where Linux's parent-death signal would kill too early.
+        self._orphaned.set()
+        self._work.put(("end", None))
+        time.sleep(_ORPHAN_GRACE)
+        os._exit(0)
+
+
+class ProcessReporter:
+    """The Reporter of one task: sends events to the server and notices a cancel."""
+
+    def __init__(self, send: Callable[[JobEvent], None], unwanted: Callable[[], bool]) -> None:
+        self._send, self._unwanted = send, unwanted
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, event: JobEvent) -> None:
+        self.check()
+        self._send(self._with_eta(event) if isinstance(event, Step) else event)
+
+    def check(self) -> None:
+        """See types.Reporter."""
+        if self._unwanted():
+            raise errors.Cancelled
+
+    def _with_eta(self, step: Step) -> Step:
+        """The step with an ETA from the pace since the first one, unless the pipeline gave one."""
+        moment = time.monotonic()
+        if self._first is None or step.index <= self._first[0]:
+            self._first = (step.index, moment)
+            return step
+        pace = (moment - self._first[1]) / (step.index - self._first[0])
+        return replace(step, eta=pace * (step.total - step.index)) if step.eta is None else step
+
+
+def run_task(recipe: Recipe, task: Task, report: Reporter) -> JobEvent:
+    """Run one task to its last event; nothing but the process's death gets past this."""
+    try:
+        report.check()
+        return Finished(recipe.run(task, report))
+    except errors.Cancelled:
+        return Cancelled()
+    except BaseException as error:
+        failure = describe_failure(error, task)
+        if failure is not error:
+            _write_traceback(task)
+        return Failed(str(failure), type(failure).__name__, failure.exit_code)
+
+
+def describe_failure(error: BaseException, task: Task) -> errors.WanAppError:
+    """The error as the user is told it: our own as they are, others in one line."""
+    if is_out_of_memory(error):
+        reason = " ".join(str(error).split())[:160] or "no memory left"
+        return errors.OutOfMemory(
+            f"Out of memory while making {task.request.width}x{task.request.height}, "
+            f"{task.request.num_frames} frames with {task.request.model} ({reason}); "
+            "a smaller size or fewer seconds needs less"
+        )
+    if isinstance(error, errors.WanAppError):
+        return error
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return errors.WanAppError(f"{task.request.model} failed with {what}; details are in {task.log}")
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that caused it, truly is about memory."""
+    torch = sys.modules.get("torch")
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if torch is not None and isinstance(error, torch.OutOfMemoryError):
+            return True
+        # torch's CPU allocator has no exception class of its own, only this text.
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def main() -> None:
+    """Serve tasks until the server is gone."""
+    stdin, stdout = _take_pipes()
+    settings = pickle.load(stdin)
+    sending = threading.Lock()
+    inbox = Inbox(stdin)
+    recipe: Recipe | None = None
+
+    def send(job_id: str, event: JobEvent | None) -> None:
+        with sending:
+            pickle.dump((job_id, event), stdout)
+            stdout.flush()
+
+    while True:
+        kind, task = inbox.get()
+        if kind == "end":
+            return
+        if kind == "run":
+            send(task.job_id, None)
+        try:
+            recipe = recipe or _open(sys.argv[1], settings)
+            if kind == "warm":
+                recipe.warm()
+                continue
+        except Exception as error:
+            if kind == "run":
+                _write_traceback(task)
+                send(task.job_id, Failed(f"The worker could not start ({error}); details are in {task.log}"))
+            else:
+                traceback.print_exc()
+            continue
+        report = ProcessReporter(
+            lambda event, job_id=task.job_id: send(job_id, event),
+            lambda job_id=task.job_id: inbox.unwanted(job_id),
+        )
+        send(task.job_id, run_task(recipe, task, report))
+        # After the answer, off the user's clock: a failed or cancelled run leaves cycles behind.
+        gc.collect()
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Our two pipes under private numbers; what libraries print on stdout goes to stderr instead."""
+    stdin = os.fdopen(os.dup(0), "rb")
+    stdout = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return stdin, stdout
+
+
+def _open(name: str, settings: Any) -> Recipe:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)(settings)
+
+
+def _write_traceback(task: Task) -> None:
+    try:
+        task.log.parent.mkdir(parents=True, exist_ok=True)
+        with task.log.open("a") as log:
+            traceback.print_exc(file=log)
+    except OSError:
+        traceback.print_exc()  # to stderr, which is the worker's log
+
+
+if __name__ == "__main__":
+    main()

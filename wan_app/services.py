@@ -1,0 +1,165 @@
+"""Everything the page, the API and the command line can ask for, wired once. Imports no torch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Iterator
+
+from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
+from wan_app.families import registry, weights
+from wan_app.families.spec import ModelSpec
+from wan_app.generate import request_from
+from wan_app.media.inputs import InputStore
+from wan_app.media.storage import check_writable
+from wan_app.media.video import read_metadata
+from wan_app.runtime.job import JobView, new_job_id, now
+from wan_app.runtime.ledger import Ledger
+from wan_app.runtime.lifeline import Lifeline, is_alive
+from wan_app.runtime.queue import JobQueue, discard_output
+from wan_app.runtime.worker import ProcessWorker, Worker
+from wan_app.settings import Settings
+from wan_app.types import Character, Failed, GenerationRequest, JobEvent
+
+RECIPE = "wan_app.generate:open_recipe"
+_INTERRUPTED = Failed("The studio stopped while this job was {}; send it again", "WorkerDied")
+# How often a job of another process on the same data folder is looked at.
+_FOREIGN_POLL = 0.5
+
+
+class Services:
+    """The app without a face. All methods are thread-safe.
+
+    Args:
+        worker: where videos are made; by default a process started with the first job.
+    Raises:
+        StorageError: the data folder cannot be used.
+    """
+
+    def __init__(self, settings: Settings, *, worker: Worker | None = None) -> None:
+        # Paths go to another process and into the ledger, so they must not depend on where we stand.
+        self.settings = settings = replace(settings, data_dir=settings.data_dir.absolute())
+        self._ledger = Ledger(settings.ledger_file)
+        self._lifeline = Lifeline(settings.servers_dir)
+        self._inputs = InputStore(settings.inputs_dir)
+        self._worker = worker or ProcessWorker(settings, RECIPE)
+        self._queue = JobQueue(settings, self._ledger, self._worker)
+        self._bury_interrupted()
+
+    def submit(self, request: GenerationRequest, *, owner: str = "local", out: Path | None = None) -> str:
+        """Check a request, keep its pictures, write it to the ledger, queue it; return the job id.
+
+        Args:
+            out: where the video goes; by default into a folder of the job's own under data_dir.
+        Raises:
+            InvalidRequest: naming the first field that is wrong; nothing was queued.
+            ModelUnavailable: the model's weights are not here.
+            StorageError: the request or the result cannot be written.
+        """
+        spec = registry.get(request.model)
+        resolved = spec.resolve(request)
+        if resolved.mode == "reference" and resolved.consent is not True:
+            raise InvalidRequest(
+                "consent", "no consent",
+                "the statement that every person shown agrees, or is yourself (--consent, consent=true)",
+            )
+        resolved = self._settled(resolved, spec)
+        job_id = new_job_id()
+        name = f"{spec.id}-{resolved.mode}-{resolved.seed}.mp4"
+        path = out.absolute() if out else self.settings.outputs_dir / job_id / name
+        check_writable(path if out else self.settings.data_dir / name, "out" if out else "data_dir")
+        job = JobView(
+            id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
+            request=resolved, out=path,
+        )
+        return self._queue.submit(job, self._lifeline.token)
+
+    def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
+        """Stop a job: at once while it waits, within one step's block while it runs.
+
+        Nothing happens to a job that has ended. Raises JobNotFound.
+        """
+        self.job(job_id, owner=owner)
+        self._queue.cancel(job_id)
+        return self.job(job_id, owner=owner)
+
+    def job(self, job_id: str, *, owner: str = "local") -> JobView:
+        """The job as it stands. Raises JobNotFound, also for a job of another owner."""
+        found = self._queue.job(job_id) if isinstance(job_id, str) else None
+        if found is None or found.owner != owner:
+            raise JobNotFound(f"job: got {str(job_id)[:40]!r}; needed the id of one of your jobs")
+        return found
+
+    def watch(self, job_id: str, *, owner: str = "local") -> Iterator[JobEvent]:
+        """Every event of a job so far, then each new one, until it has ended. Raises JobNotFound."""
+        self.job(job_id, owner=owner)
+        return self._watch(job_id, owner)
+
+    def jobs(self, *, owner: str | None = None) -> list[JobView]:
+        """The jobs of one owner, or of all, newest last."""
+        return self._queue.jobs(owner)
+
+    def models(self) -> list[dict[str, Any]]:
+        """A row for every model, in listing order, with `available` and the `reason` if it is not."""
+        return [{**spec.to_json(), **self._availability(spec)} for spec in registry.specs().values()]
+
+    def request_of(self, path: Path) -> GenerationRequest:
+        """The request stored inside a video made by this app. Raises InvalidRequest."""
+        try:
+            return request_from(read_metadata(path), self.settings)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidRequest("from", f"{path.name} without a request inside", "a video made by this app") from error
+
+    def warm(self) -> None:
+        """Start the worker and load the default model in the background."""
+        self._worker.warm()
+
+    def close(self) -> None:
+        """Stop the worker and give everything back. Jobs that have not ended fail with the reason."""
+        self._queue.close()
+        self._lifeline.close()
+        self._ledger.close()
+
+    def _settled(self, request: GenerationRequest, spec: ModelSpec) -> GenerationRequest:
+        """The request with its weights checked and its pictures re-read into our own store."""
+        weights.locate(spec, self.settings, request.weights)
+        people = tuple(
+            Character(
+                name=one.name, voice=one.voice,
+                faces=tuple(self._inputs.keep_picture(face, "face") for face in one.faces),
+            )
+            for one in request.characters
+        )
+        return replace(
+            request, characters=people,
+            weights=request.weights.absolute() if request.weights else None,
+            image=self._inputs.keep_picture(request.image, "image") if request.image else None,
+            last_image=self._inputs.keep_picture(request.last_image, "last_image") if request.last_image else None,
+        )
+
+    def _availability(self, spec: ModelSpec) -> dict[str, Any]:
+        try:
+            weights.locate(spec, self.settings, None)
+        except ModelUnavailable as error:
+            return {"available": False, "reason": str(error)}
+        return {"available": True, "reason": None}
+
+    def _watch(self, job_id: str, owner: str) -> Iterator[JobEvent]:
+        yield from self._queue.watch(job_id)
+        # The job may be another process's (a command line beside the studio): the ledger tells.
+        while not (view := self.job(job_id, owner=owner)).ended:
+            time.sleep(_FOREIGN_POLL)
+            self._bury_interrupted()
+            if (later := self.job(job_id, owner=owner)).event not in (None, view.event):
+                yield later.event
+
+    def _bury_interrupted(self) -> None:
+        """Mark the unfinished jobs of dead processes as failed; those of living ones are left alone."""
+        for server, jobs in self._ledger.unfinished().items():
+            if is_alive(self.settings.servers_dir, server):
+                continue
+            for job in jobs:
+                reason = _INTERRUPTED.error.format("waiting" if job.state == "queued" else "running")
+                self._ledger.record(job.id, replace(_INTERRUPTED, error=reason))
+                discard_output(self.settings, job)
