@@ -15,6 +15,8 @@ MAX_SEED = 2**31 - 1
 # A clip smaller than this is enlarged as it is written: phones show 128 px as a stamp, and the
 # watermark needs at least 256 px (measured).
 MIN_WRITTEN_SIDE = 512
+# 832x480 is a full size for Wan: it is written as it is, not as 1664x960.
+SMALL_SIDE = 480
 # Direction overrides make a text read other than it is stored; emoji and right-to-left scripts
 # need none of them.
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -221,7 +223,9 @@ class ModelSpec:
 
 
 def written_scale(width: int, height: int) -> int:
-    """The whole factor by which a clip is enlarged as it is written."""
+    """The whole factor by which a clip is enlarged as it is written; 1 from 480p on."""
+    if min(width, height) >= SMALL_SIDE:
+        return 1
     return max(1, math.ceil(MIN_WRITTEN_SIDE / min(width, height)))
 
 

@@ -1,0 +1,209 @@
+"""The only MP4 writer, and the reader of the request it stores inside.
+
+    frames, one by one -> enlarged -> ffmpeg -> hidden part file -> measured -> moved to `out`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from wan_app.errors import ExportFailed, InvalidRequest
+from wan_app.families.spec import written_scale
+from wan_app.media.encoder import Encoder, Sound
+from wan_app.media.ffmpeg import read_mp4
+from wan_app.media.probe import VideoFacts, probe
+from wan_app.media.storage import check_writable, shown, storage_error
+from wan_app.types import Reporter
+
+__all__ = ["VideoFacts", "check_writable", "export_video", "read_metadata"]
+
+# In front of our JSON in the MP4's comment: other programs write JSON there too.
+_MARK = "wan_app/1 "
+
+
+def export_video(
+    frames: Iterable[np.ndarray],
+    out: Path,
+    *,
+    fps: float,
+    audio: np.ndarray | None = None,
+    sample_rate: int | None = None,
+    metadata: dict[str, Any],
+    report: Reporter | None = None,
+    scale: int | None = None,
+) -> VideoFacts:
+    """Write an H.264 MP4 and measure it; `out` is either complete or untouched.
+
+    Args:
+        frames: uint8 (height, width, 3) each, RGB; an array (num_frames, height, width, 3) or any
+            iterable, taken one at a time.
+        audio: float32 (channels, samples) in [-1, 1] at `sample_rate`, mono or stereo; cut, or
+            filled up with silence, to the length of `frames` where that is known (`len`).
+        metadata: JSON types, given back by `read_metadata`.
+        report: its `check` is called between frames; what it raises leaves no file.
+        scale: whole factor of enlargement; None enlarges small clips by `written_scale`.
+
+    Raises:
+        StorageError: `out` cannot be written, or the disk filled up on the way.
+        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent.
+    """
+    out = Path(out)
+    check_writable(out)
+    check = report.check if report is not None else _never
+    try:
+        audio = _fitted(audio, sample_rate, frames, fps)
+        with _part_beside(out) as part, _sound(audio, sample_rate, part) as sound:
+            wanted = _write(frames, part, fps, _comment(metadata), sound, check, scale)
+            facts = probe(part)
+            _compare(facts, wanted, silent=sound is None)
+            check()
+            os.replace(part, out)
+    except OSError as error:
+        raise storage_error("out", out, error) from error
+    return facts
+
+
+def read_metadata(path: Path | str, field: str = "from") -> dict[str, Any]:
+    """The `metadata` that `export_video` stored in the video `path`.
+
+    Raises:
+        InvalidRequest: naming `field`: no such file, or not a video made by this app.
+    """
+    path = Path(path)
+    needed = "a video made by this app, as it was written"
+    try:
+        if not path.is_file():
+            raise InvalidRequest(field, f"{shown(path)} (no such file)", needed)
+        done = read_mp4(path, "-f", "ffmetadata")
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        raise InvalidRequest(field, f"{shown(path)} (unreadable)", needed) from None
+    stored = re.search(rf"^comment={_MARK}(.*)$", done.stdout, re.MULTILINE)
+    try:
+        # ffmetadata puts a backslash before = ; # \ and newlines.
+        data = json.loads(re.sub(r"\\(.)", r"\1", stored[1])) if stored else None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise InvalidRequest(field, f"{shown(path)} (no request of this app in it)", needed)
+    return data
+
+
+def _write(
+    frames: Iterable[np.ndarray], part: Path, fps: float, comment: str, sound: Sound | None,
+    check: Callable[[], None], scale: int | None,
+) -> VideoFacts:
+    """Stream all frames into `part`; what the file must turn out to hold."""
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ExportFailed("there are no frames to write")
+    height, width = _checked(first, None).shape[:2]
+    scale = scale or written_scale(width, height)
+    size = (width * scale, height * scale)
+    if size[0] % 2 or size[1] % 2:
+        raise ExportFailed(f"cannot write {size[0]}x{size[1]}; both sides must be even")
+    rate = Fraction(fps).limit_denominator(1001)
+    count = 0
+    with Encoder(part, width=size[0], height=size[1], fps=rate, comment=comment, sound=sound) as encoder:
+        for frame in chain([first], frames):
+            check()
+            written = _enlarged(_checked(frame, first.shape), size)
+            encoder.write(written.tobytes())
+            count += 1
+        encoder.finish(check)
+    return VideoFacts(
+        width=size[0], height=size[1], num_frames=count, fps=float(rate), seconds=float(count / rate)
+    )
+
+
+def _checked(frame: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ExportFailed(f"a frame is {frame.dtype} {frame.shape}; needed uint8 (height, width, 3)")
+    if shape is not None and frame.shape != shape:
+        raise ExportFailed(f"a frame is {frame.shape} among frames of {shape}")
+    return frame
+
+
+def _enlarged(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (height, width, 3) at `size` (width, height); here and not in ffmpeg, so that whatever
+    marks the written pixels sees them as they will be delivered."""
+    if (frame.shape[1], frame.shape[0]) == size:
+        return frame
+    # Bicubic: Lanczos draws halos along the outlines of a cartoon.
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+
+
+def _comment(metadata: dict[str, Any]) -> str:
+    # ASCII only, so that no locale or command line on the way can change a character.
+    return _MARK + json.dumps(metadata, ensure_ascii=True, separators=(",", ":"))
+
+
+def _compare(facts: VideoFacts, wanted: VideoFacts, *, silent: bool) -> None:
+    same = (facts.width, facts.height, facts.num_frames) == (wanted.width, wanted.height, wanted.num_frames)
+    if not same or abs(facts.fps - wanted.fps) > wanted.fps / 1000 or (facts.audio is None) != silent:
+        raise ExportFailed(
+            f"the written file holds {_summary(facts)}; needed {_summary(wanted)}"
+            f" {'without' if silent else 'with'} sound"
+        )
+
+
+def _summary(facts: VideoFacts) -> str:
+    sound = " with sound" if facts.audio else ""
+    return f"{facts.num_frames} frames of {facts.width}x{facts.height} at {facts.fps:g} fps{sound}"
+
+
+@contextmanager
+def _part_beside(out: Path) -> Iterator[Path]:
+    """A hidden name on `out`'s own disk, gone at the end unless it was moved away."""
+    part = out.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fitted(
+    audio: np.ndarray | None, sample_rate: int | None, frames: Iterable[np.ndarray], fps: float
+) -> np.ndarray | None:
+    """float32 (channels, samples) in [-1, 1], as long as the frames. Here, because ffmpeg's
+    `-shortest` cut the same sound at 0.55 or 0.98 s by chance."""
+    if audio is None:
+        return None
+    if audio.ndim != 2 or audio.shape[0] not in (1, 2) or not audio.shape[1] or not sample_rate:
+        raise ExportFailed(f"sound is {audio.shape} at {sample_rate} Hz; needed (1 or 2 channels, samples)")
+    samples = np.nan_to_num(audio.astype(np.float32), posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
+    if not isinstance(frames, Sized):
+        return samples
+    length = round(len(frames) * sample_rate / fps)
+    return np.pad(samples[:, :length], ((0, 0), (0, max(0, length - samples.shape[1]))))
+
+
+@contextmanager
+def _sound(audio: np.ndarray | None, sample_rate: int | None, part: Path) -> Iterator[Sound | None]:
+    """`audio` in a file for ffmpeg to read: standard input is taken by the frames."""
+    if audio is None:
+        yield None
+        return
+    file = part.with_suffix(".f32")
+    try:
+        file.write_bytes(np.ascontiguousarray(audio.T).tobytes())
+        yield Sound(file=file, sample_rate=int(sample_rate or 0), channels=audio.shape[0])
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _never() -> None:
+    """The check of an export that nobody can cancel."""
