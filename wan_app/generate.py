@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import wan_app
 from wan_app import devices
@@ -13,7 +14,7 @@ from wan_app.families import registry, weights
 from wan_app.families.base import Pipeline, Plan
 from wan_app.media.video import export_video
 from wan_app.runtime.job import Task
-from wan_app.runtime.models import ModelManager
+from wan_app.runtime.models import Load, ModelManager
 from wan_app.settings import Settings
 from wan_app.types import (
     Character,
@@ -116,7 +117,7 @@ def _with_pictures(request: GenerationRequest, change: Callable[[Path], Path]) -
 class VideoRecipe:
     """A `runtime.worker_process.Recipe`: `generate_video` with one model manager."""
 
-    def __init__(self, settings: Settings, load: Callable[[str, Plan, Path | None], Pipeline] | None = None) -> None:
+    def __init__(self, settings: Settings, load: Load | None = None) -> None:
         self._settings = settings
         self._models = ModelManager(load or self._load)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry, weights
@@ -57,6 +58,8 @@ class Services:
             ModelUnavailable: the model's weights are not here.
             StorageError: the request or the result cannot be written.
         """
+        if out:
+            check_writable(out)
         spec = registry.get(request.model)
         resolved = spec.resolve(request)
         if resolved.mode == "reference" and resolved.consent is not True:
@@ -67,8 +70,8 @@ class Services:
         resolved = self._settled(resolved, spec)
         job_id = new_job_id()
         name = f"{spec.id}-{resolved.mode}-{resolved.seed}.mp4"
+        check_writable(self.settings.data_dir / name, "data_dir")
         path = out.absolute() if out else self.settings.outputs_dir / job_id / name
-        check_writable(path if out else self.settings.data_dir / name, "out" if out else "data_dir")
         job = JobView(
             id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
             request=resolved, out=path,
@@ -109,7 +112,7 @@ class Services:
         try:
             return request_from(read_metadata(path), self.settings)
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidRequest("from", f"{path.name} without a request inside", "a video made by this app") from error
+            raise InvalidRequest("from", f"{path.name} (no whole request in it)", "a video of this app") from error
 
     def warm(self) -> None:
         """Start the worker and load the default model in the background."""
@@ -123,6 +126,10 @@ class Services:
 
     def _settled(self, request: GenerationRequest, spec: ModelSpec) -> GenerationRequest:
         """The request with its weights checked and its pictures re-read into our own store."""
+        voices = sum(one.voice is not None for one in request.characters)
+        if voices > spec.max_voices:
+            raise InvalidRequest("voice", f"{voices} voice clips", f"at most {spec.max_voices} for {spec.id}")
+        # Before the pictures: faces are not kept for a job that cannot be.
         weights.locate(spec, self.settings, request.weights)
         people = tuple(
             Character(
@@ -131,12 +138,12 @@ class Services:
             )
             for one in request.characters
         )
-        return replace(
-            request, characters=people,
-            weights=request.weights.absolute() if request.weights else None,
-            image=self._inputs.keep_picture(request.image, "image") if request.image else None,
-            last_image=self._inputs.keep_picture(request.last_image, "last_image") if request.last_image else None,
-        )
+        kept = {
+            field: self._inputs.keep_picture(path, field)
+            for field, path in (("image", request.image), ("last_image", request.last_image)) if path
+        }
+        weights_dir = request.weights.absolute() if request.weights else None
+        return replace(request, characters=people, weights=weights_dir, **kept)
 
     def _availability(self, spec: ModelSpec) -> dict[str, Any]:
         try:

@@ -86,7 +86,8 @@ class JobView:
     def to_json(self) -> dict[str, Any]:
         """The row that `jobs --json` prints: with `file` and `result`, or `error`, or `progress`."""
         row: dict[str, Any] = {
-            "id": self.id, "state": self.state, "mode": self.mode, "model": self.model, "created": self.created,
+            "id": self.id, "state": self.state, "mode": self.mode, "model": self.model,
+            "created": self.created,
         }
         if self.result:
             row |= {"file": str(self.result.file), "result": self.result.to_json()}
@@ -108,7 +109,7 @@ def now() -> str:
 
 
 def event_to_json(event: JobEvent) -> dict[str, Any]:
-    """The event as JSON types, its class name under `event`; a preview is left out (it would bloat the ledger)."""
+    """The event as JSON types, its class name under `event`; without previews, which are too big."""
     if isinstance(event, Finished):
         return {"event": "Finished", "result": event.result.to_json()}
     values = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "preview"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from wan_app.errors import StorageError
 from wan_app.runtime.job import JobView, event_from_json, event_to_json
@@ -69,7 +70,7 @@ class Ledger:
         self.path = path
         self._lock = threading.Lock()
         with self._guarded():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and faces live here
             # Autocommit: every statement here is a transaction of its own. 10 s is how long a
             # writer waits for another process's write, which takes milliseconds.
             self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,7 @@ def is_alive(folder: Path, token: str) -> bool:
 def _lock(file: IO[bytes]) -> bool:
     """Take the lock without waiting; False when another holds it."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -6,9 +6,9 @@ import ctypes
 import gc
 import sys
 import threading
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Iterator
 
 from wan_app.errors import OutOfMemory, WanAppError
 from wan_app.families.base import Pipeline, Plan
@@ -67,8 +67,7 @@ def free_memory() -> None:
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        # glibc keeps freed blocks; a model's worth of them would look like a leak.
-        try:
+        # glibc keeps freed blocks; a model's worth of them would look like a leak. (musl keeps none
+        # and has no such call.)
+        with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-        except (OSError, AttributeError):
-            pass  # musl has no malloc_trim and keeps nothing

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Iterator
 
-from wan_app.errors import StorageError, WanAppError
+from wan_app.errors import StorageError, WanAppError, WorkerDied
 from wan_app.runtime.job import JobView, Task
 from wan_app.runtime.ledger import Ledger, state_of
 from wan_app.runtime.worker import Worker
@@ -16,6 +16,8 @@ from wan_app.settings import Settings
 from wan_app.types import Cancelled, Failed, Finished, JobEvent, Queued, Step
 
 log = logging.getLogger(__name__)
+
+_NOT_BEGUN = Failed("The studio was closed before this job began; send it again", "WorkerDied")
 
 
 class _Live:
@@ -93,15 +95,16 @@ class JobQueue:
         with self._changed:
             live = self._live.get(job_id)
         if live is None:
-            ended = self._ledger.get(job_id)
-            if ended and ended.event:
-                yield ended.event
+            row = self._ledger.get(job_id)
+            if row and row.event:
+                yield row.event
             return
         seen = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(live.events) > seen)
-                fresh, ended = live.events[seen:], live.job if live.job.ended else None
+                while len(live.events) == seen:
+                    self._changed.wait()
+                fresh, ended = live.events[seen:], live.job.ended
             yield from fresh
             seen += len(fresh)
             if ended:
@@ -114,7 +117,7 @@ class JobQueue:
             waiting, self._waiting = self._waiting, []
             self._changed.notify_all()
         for job_id in waiting:
-            self._publish(job_id, Failed("The studio was closed before this job began; send it again", "WorkerDied"))
+            self._publish(job_id, _NOT_BEGUN)
         self._worker.close()
         if self._dispatcher:
             self._dispatcher.join(timeout=5)
@@ -141,6 +144,8 @@ class JobQueue:
         try:
             for last in self._worker.run(task):
                 self._publish(job.id, last)
+            if not isinstance(last, (Finished, Failed, Cancelled)):
+                raise WorkerDied("The worker stopped without an answer")
         except WanAppError as error:
             last = Failed(str(error), type(error).__name__, error.exit_code)
             self._publish(job.id, last)

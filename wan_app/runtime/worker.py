@@ -13,8 +13,10 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Iterator, Protocol
+from typing import Any, Protocol
 
 from wan_app.devices import cores
 from wan_app.errors import WorkerDied
@@ -105,10 +107,8 @@ class ProcessWorker:
             self._timer.start()
         process = self._process
         if process:
-            try:
+            with suppress(OSError):  # it died, which the reading side tells
                 self._send(process, ("cancel", job_id))
-            except OSError:
-                pass  # it died, which the reading side tells
 
     def warm(self) -> None:
         """See Worker."""

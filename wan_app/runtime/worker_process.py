@@ -15,12 +15,23 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, Any, Callable, Protocol
+from functools import partial
+from typing import IO, Any, Protocol
 
 from wan_app import errors
 from wan_app.runtime.job import Task
-from wan_app.types import Cancelled, Failed, Finished, GenerationResult, JobEvent, Reporter, Step
+from wan_app.types import (
+    Cancelled,
+    Failed,
+    Finished,
+    GenerationRequest,
+    GenerationResult,
+    JobEvent,
+    Reporter,
+    Step,
+)
 
 # How long an orphan may take to clean up (temporary files beside an output) before it is ended.
 _ORPHAN_GRACE = 5.0
@@ -72,12 +83,37 @@ class Inbox:
         os._exit(0)
 
 
-class ProcessReporter:
-    """The Reporter of one task: sends events to the server and notices a cancel."""
+class Pace:
+    """How long what comes after the last step takes, learned from the jobs before.
 
-    def __init__(self, send: Callable[[JobEvent], None], unwanted: Callable[[], bool]) -> None:
-        self._send, self._unwanted = send, unwanted
+    Seconds per pixel and frame, by model: decoding and writing grow with both.
+    """
+
+    def __init__(self) -> None:
+        self._rate: dict[str | None, float] = {}
+
+    def tail(self, request: GenerationRequest) -> float:
+        """Expected seconds from the last step to the end; 0.0 for a model not seen yet."""
+        return self._rate.get(request.model, 0.0) * _volume(request)
+
+    def learn(self, request: GenerationRequest, tail: float) -> None:
+        """Remember what a finished job took from its last step to its end."""
+        self._rate[request.model] = tail / _volume(request)
+
+
+class ProcessReporter:
+    """The Reporter of one task: sends events to the server and notices a cancel.
+
+    Args:
+        tail: expected seconds from the last step to the end of the job.
+    """
+
+    def __init__(
+        self, send: Callable[[JobEvent], None], unwanted: Callable[[], bool], tail: float = 0.0
+    ) -> None:
+        self._send, self._unwanted, self._tail = send, unwanted, tail
         self._first: tuple[int, float] | None = None
+        self.last_step: float | None = None
 
     def __call__(self, event: JobEvent) -> None:
         self.check()
@@ -90,12 +126,13 @@ class ProcessReporter:
 
     def _with_eta(self, step: Step) -> Step:
         """The step with an ETA from the pace since the first one, unless the pipeline gave one."""
-        moment = time.monotonic()
+        moment = self.last_step = time.monotonic()
         if self._first is None or step.index <= self._first[0]:
             self._first = (step.index, moment)
             return step
         pace = (moment - self._first[1]) / (step.index - self._first[0])
-        return replace(step, eta=pace * (step.total - step.index)) if step.eta is None else step
+        left = pace * (step.total - step.index) + self._tail
+        return replace(step, eta=left) if step.eta is None else step
 
 
 def run_task(recipe: Recipe, task: Task, report: Reporter) -> JobEvent:
@@ -149,6 +186,7 @@ def main() -> None:
     sending = threading.Lock()
     inbox = Inbox(stdin)
     recipe: Recipe | None = None
+    pace = Pace()
 
     def send(job_id: str, event: JobEvent | None) -> None:
         with sending:
@@ -174,12 +212,19 @@ def main() -> None:
                 traceback.print_exc()
             continue
         report = ProcessReporter(
-            lambda event, job_id=task.job_id: send(job_id, event),
-            lambda job_id=task.job_id: inbox.unwanted(job_id),
+            partial(send, task.job_id), partial(inbox.unwanted, task.job_id), pace.tail(task.request)
         )
-        send(task.job_id, run_task(recipe, task, report))
+        ending = run_task(recipe, task, report)
+        send(task.job_id, ending)
+        if isinstance(ending, Finished) and report.last_step is not None:
+            pace.learn(task.request, time.monotonic() - report.last_step)
         # After the answer, off the user's clock: a failed or cancelled run leaves cycles behind.
         gc.collect()
+
+
+def _volume(request: GenerationRequest) -> int:
+    """Pixels times frames."""
+    return max(1, (request.width or 1) * (request.height or 1) * (request.num_frames or 1))
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:

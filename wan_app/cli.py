@@ -1,0 +1,308 @@
+"""The command line: generate, models, jobs, serve.
+
+Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
+Results go to stdout, everything else to stderr; an error is one line and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from wan_app.errors import InvalidRequest, WanAppError
+from wan_app.runtime.job import JobView
+from wan_app.settings import Settings
+from wan_app.types import (
+    MODES,
+    Character,
+    Downloading,
+    Exporting,
+    GenerationRequest,
+    JobEvent,
+    Loading,
+    Queued,
+    Step,
+)
+
+# Flags of `generate` that are fields of the request under the same name.
+_FIELDS = (
+    "prompt", "negative_prompt", "model", "weights", "width", "height", "seconds", "seed",
+    "num_inference_steps", "guidance_scale", "image", "last_image",
+)
+# By their names, files after `--character NAME=` that are a voice and not a face.
+_VOICES = frozenset((".wav", ".mp3", ".flac", ".ogg", ".m4a"))
+
+
+class UsageError(WanAppError):
+    """A command line that cannot be read."""
+
+    exit_code = InvalidRequest.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name in another encoding must not turn a result into a crash.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    settings = Settings.from_environment()
+    try:
+        args = _parser().parse_args(argv)
+        return args.run(args, settings)
+    except WanAppError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1  # the reader of our output (`| head`) has gone; nobody is left to tell
+    except Exception as error:
+        print(f"Unexpected {type(error).__name__}: {_one_line(error)}{_log(settings)}", file=sys.stderr)
+        return 1
+
+
+def generate(args: argparse.Namespace, settings: Settings) -> int:
+    """Make one video and wait for it."""
+    from wan_app.services import Services
+
+    _interrupt_on_termination()
+    with closing(Services(settings)) as services:
+        request = _request(args, services.request_of(args.source) if args.source else None)
+        job_id = services.submit(request, out=args.out)
+        try:
+            _follow(services.watch(job_id))
+        except KeyboardInterrupt:
+            services.cancel(job_id)
+            _follow(services.watch(job_id))
+        job = services.job(job_id)
+    return _told(job, as_json=args.json)
+
+
+def models(args: argparse.Namespace, settings: Settings) -> int:
+    """List the models."""
+    from wan_app.services import Services
+
+    with closing(Services(settings)) as services:
+        rows = services.models()
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        state = "ready" if row["available"] else "not here"
+        print(f"{row['id']:<20} {state:<9} {', '.join(row['tasks']):<24} {row['licence']}")
+    return 0
+
+
+def jobs(args: argparse.Namespace, settings: Settings) -> int:
+    """List the jobs of this data folder, newest last."""
+    from wan_app.services import Services
+
+    with closing(Services(settings)) as services:
+        rows = [job.to_json() for job in services.jobs()]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        what = row.get("file") or row.get("error") or ""
+        print(f"{row['id']}  {row['state']:<9} {row['mode']:<9} {row['model']:<18} {what}")
+    return 0
+
+
+def serve(args: argparse.Namespace, settings: Settings) -> int:
+    """Open the studio; blocks until it is stopped."""
+    from wan_app.ui.launch import serve as open_studio
+
+    given = {"host": args.host, "port": args.port}
+    open_studio(replace(settings, **{name: value for name, value in given.items() if value is not None}))
+    return 0
+
+
+# --- Reading the command line ----------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors as one line, like all others, in place of usage text and an exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; `{self.prog} --help` shows what can be given")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|jobs|serve")
+
+    def command(run: Any) -> argparse.ArgumentParser:
+        one = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
+        one.add_argument("--json", action="store_true", help="print one JSON value")
+        one.set_defaults(run=run)
+        return one
+
+    _add_generate(command(generate))
+    command(models)
+    command(jobs)
+    server = command(serve)
+    server.add_argument("--host", help="address to listen on (127.0.0.1)")
+    server.add_argument("--port", type=_whole("port"), help="port to listen on (first free one from 7860)")
+    return parser
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("mode", nargs="?", metavar="|".join(MODES), help="what the video is made from")
+    add("--from", dest="source", type=Path, metavar="FILE",
+        help="a video made by this app, to repeat exactly; other flags change what they name")
+    add("--out", type=Path, metavar="FILE", help="where the video goes; without it, into the data folder")
+    add("--prompt", metavar="P")
+    add("--negative-prompt", metavar="T")
+    add("--model", metavar="ID", help="see `models`")
+    add("--weights", type=Path, metavar="DIR", help="folder with the model's weights")
+    add("--size", type=_size, metavar="WxH")
+    add("--seconds", type=_number("seconds"), metavar="S")
+    add("--seed", type=_whole("seed"), metavar="N", help="random when not given")
+    add("--num-inference-steps", type=_whole("num_inference_steps"), metavar="N")
+    add("--guidance-scale", type=_number("guidance_scale"), metavar="G")
+    add("--image", type=Path, metavar="F", help="first picture (image)")
+    add("--last-image", type=Path, metavar="F", help="last picture (image)")
+    add("--face", type=Path, action="append", default=[], metavar="F",
+        help="picture of character1 (reference); repeat for more pictures")
+    add("--voice", type=Path, metavar="F", help="how character1 sounds (models with voices)")
+    add("--character", type=_character, action="append", default=[], metavar="NAME=F[,F2][,VOICE]",
+        help="pictures of one character (reference); repeat for more characters")
+    add("--consent", action="store_true", help="state that every person shown is you, or agrees")
+
+
+def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> GenerationRequest:
+    """The request which the flags give, on top of the one stored in a video, if there is one."""
+    mode = args.mode or (stored.mode if stored else None)
+    if mode not in MODES or (stored and mode != stored.mode):
+        wanted = stored.mode if stored else "one of " + ", ".join(MODES)
+        raise InvalidRequest("mode", repr(args.mode) if args.mode else "nothing", wanted)
+    args.width, args.height = args.size or (None, None)
+    given: dict[str, Any] = {
+        name: getattr(args, name) for name in _FIELDS if getattr(args, name) is not None
+    }
+    if args.seconds is not None:
+        given["num_frames"] = None  # the stored count would win over the seconds
+    if args.voice and not args.face:
+        raise InvalidRequest("voice", "a voice without a face", "--face pictures of the same character")
+    first = (Character(name="character1", faces=tuple(args.face), voice=args.voice),) if args.face else ()
+    if first or args.character:
+        given["characters"] = (*first, *args.character)
+    if args.consent:
+        given["consent"] = True
+    return replace(stored or GenerationRequest(mode=mode, prompt=""), **given)
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(side) for side in text.lower().split("x"))
+    except ValueError:
+        raise InvalidRequest("size", repr(text[:40]), "WIDTHxHEIGHT in pixels, for example 512x512") from None
+    return width, height
+
+
+def _character(text: str) -> Character:
+    name, _, listed = text.partition("=")
+    files = [Path(file) for file in listed.split(",") if file]
+    voices = [file for file in files if file.suffix.lower() in _VOICES]
+    faces = tuple(file for file in files if file not in voices)
+    if not name.strip() or not faces or len(voices) > 1:
+        raise InvalidRequest(
+            "character", repr(text[:80]), "NAME=face.png, with more pictures or one voice clip after commas"
+        )
+    return Character(name=name.strip(), faces=faces, voice=voices[0] if voices else None)
+
+
+def _whole(name: str) -> Any:
+    def read(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise InvalidRequest(name, repr(text[:40]), "a whole number") from None
+
+    return read
+
+
+def _number(name: str) -> Any:
+    def read(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidRequest(name, repr(text[:40]), "a number") from None
+
+    return read
+
+
+# --- Telling how it goes ---------------------------------------------------------------------
+
+
+def _follow(events: Any) -> None:
+    """Wait until the job ends, with a line that rewrites itself when somebody is looking."""
+    looking = sys.stderr.isatty()
+    for event in events:
+        if looking:
+            sys.stderr.write(f"\r\x1b[K{_phrase(event)}")
+            sys.stderr.flush()
+    if looking:
+        sys.stderr.write("\r\x1b[K")
+
+
+def _phrase(event: JobEvent) -> str:
+    if isinstance(event, Queued):
+        return f"Waiting, {event.position} before this one" if event.position else "Next"
+    if isinstance(event, Downloading):
+        return f"Downloading {event.done / 1e9:.1f} of {event.total / 1e9:.1f} GB"
+    if isinstance(event, Step):
+        done = round(24 * event.index / event.total)
+        left = f"  {event.eta:.0f} s left" if event.eta is not None else ""
+        return f"[{'#' * done}{'.' * (24 - done)}] step {event.index} of {event.total}{left}"
+    return event.what if isinstance(event, (Loading, Exporting)) else ""
+
+
+def _told(job: JobView, *, as_json: bool) -> int:
+    """Print how the job ended; its exit code."""
+    if job.result is None:
+        print(job.error or "Cancelled", file=sys.stderr)
+    elif as_json:
+        print(json.dumps(job.result.to_json(), indent=2))
+    else:
+        one = job.result
+        print(one.file)
+        print(f"{one.width}x{one.height}, {one.num_frames} frames, {one.seconds:g} s, seed {one.seed}, "
+              f"made in {one.timings.get('total', 0):.1f} s", file=sys.stderr)
+    return job.exit_code
+
+
+def _interrupt_on_termination() -> None:
+    """Let SIGTERM (a service manager, a closing terminal) cancel as Ctrl+C does."""
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _log(settings: Settings) -> str:
+    """Write the traceback to a file under data_dir; words that say where."""
+    try:
+        settings.logs_dir.mkdir(parents=True, exist_ok=True)
+        path = settings.logs_dir / "cli.log"
+        with path.open("a") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        return ""
+    return f"; details are in {path}"
