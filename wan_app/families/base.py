@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wan_app.types import GenerationRequest, Reporter
 
@@ -31,6 +32,30 @@ class Output:
     frames: np.ndarray
     audio: np.ndarray | None = None
     sample_rate: int | None = None
+
+
+class Numbers(NamedTuple):
+    """The numbers of a resolved request, none of them None; sides in pixels."""
+
+    width: int
+    height: int
+    num_frames: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+
+
+def numbers_of(request: GenerationRequest) -> Numbers:
+    """The numbers of a resolved request.
+
+    Raises:
+        ValueError: it is not resolved; a mistake of the caller's, not of the user's.
+    """
+    numbers = {name: getattr(request, name) for name in Numbers._fields}
+    empty = [name for name, value in numbers.items() if value is None]
+    if empty:
+        raise ValueError(f"the request is not resolved: no {', '.join(empty)}")
+    return Numbers(**numbers)
 
 
 class Pipeline(Protocol):

@@ -41,10 +41,9 @@ def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) ->
 def check_folder(spec: ModelSpec, folder: Path) -> None:
     """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
     if not folder.is_dir():
-        raise ModelUnavailable(
-            f"{spec.id}: weights folder {folder} {'is not a folder' if folder.exists() else 'does not exist'}; "
-            f"needed: a copy of {spec.repository}"
-        )
+        state = "is not a folder" if folder.exists() else "does not exist"
+        needed = f"a copy of {spec.repository}"
+        raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
     index = _read_json(spec, folder / "model_index.json")
     found = index.get("_class_name")
     if spec.pipeline_class and found != spec.pipeline_class:
@@ -73,7 +72,8 @@ def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
 
 def _not_here(spec: ModelSpec) -> str:
     if spec.bundled:
-        return f"{spec.id}: its bundled weights are missing from {app_settings.ASSETS / spec.id}; `make train` makes them"
+        folder = app_settings.ASSETS / spec.id
+        return f"{spec.id}: its bundled weights are missing from {folder}; `make train` makes them"
     size = f"{spec.download_bytes / 1e9:.1f} GB"
     return (
         f"{spec.id}: weights are not on this machine; needed: {spec.repository} ({size} to download), "
