@@ -57,11 +57,14 @@ class Encoder:
             *_sound_output(sound), "-metadata", f"comment={comment}",
             "-movflags", "+faststart", "-f", "mp4", named(part),
         ]
-        # A session of its own: Ctrl+C in a terminal is for us to handle, then we stop ffmpeg.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            # A session of its own: Ctrl+C in a terminal is for us to handle, then we stop ffmpeg.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ExportFailed(f"ffmpeg could not be started: {error}") from error
 
     def __enter__(self) -> Encoder:
         return self

@@ -19,7 +19,7 @@ def binary() -> str:
     try:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
-        raise ExportFailed("no ffmpeg was found; reinstall imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE") from error
+        raise ExportFailed("no ffmpeg here; reinstall imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE") from error
 
 
 def named(path: Path) -> str:

@@ -17,7 +17,7 @@ from wan_app.errors import InvalidRequest
 from wan_app.media.storage import shown
 
 # Decoders we let untrusted bytes reach. Not here on purpose: EPS (runs Ghostscript), PDF, PSD, ICO...
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 NEEDED = "a PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF picture"
 MIN_SIDE = 8
 # 64 million pixels are 192 MB of RGB: every phone's camera fits, a decompression bomb does not.
@@ -41,7 +41,7 @@ def read_picture(path: Path | str, field: str, *, max_pixels: int = MAX_PIXELS) 
     path = Path(path)
     head = _head(path, field)
     try:
-        with _quiet(), Image.open(path, formats=FORMATS) as image:
+        with _quiet(), Image.open(path, formats=_formats()) as image:
             _check_size(image.size, path, field, max_pixels)
             image.draft(None, (_DRAFT_SIDE, _DRAFT_SIDE))
             image.load()
@@ -90,6 +90,12 @@ def _head(path: Path, field: str) -> bytes:
         raise InvalidRequest(field, f"{name} (not a file name)", NEEDED) from error
 
 
+def _formats() -> tuple[str, ...]:
+    """FORMATS, less those this Pillow was built without: naming one of them would be a KeyError."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Pillow's remarks on odd files are not for the user's terminal; its bomb warning is an error."""
@@ -109,7 +115,7 @@ def _check_size(size: tuple[int, int], path: Path, field: str, max_pixels: int) 
             field, f"{shown(path.name)} of {width}x{height}",
             f"a picture of at least {MIN_SIDE}x{MIN_SIDE} pixels",
         )
-    if max(width, height) > MAX_RATIO * min(width, height):
+    if max(width, height) // min(width, height) > MAX_RATIO:  # whole, as a smaller copy is rounded
         raise InvalidRequest(
             field, f"{shown(path.name)} of {width}x{height}",
             f"a picture whose longer side is at most {MAX_RATIO} times the shorter",
