@@ -112,7 +112,8 @@ class Services:
         try:
             return request_from(read_metadata(path), self.settings)
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidRequest("from", f"{path.name} (no whole request in it)", "a video of this app") from error
+            got = f"{path.name} (no whole request in it)"
+            raise InvalidRequest("from", got, "a video made by this app") from error
 
     def warm(self) -> None:
         """Start the worker and load the default model in the background."""
@@ -138,12 +139,14 @@ class Services:
             )
             for one in request.characters
         )
-        kept = {
-            field: self._inputs.keep_picture(path, field)
-            for field, path in (("image", request.image), ("last_image", request.last_image)) if path
-        }
-        weights_dir = request.weights.absolute() if request.weights else None
-        return replace(request, characters=people, weights=weights_dir, **kept)
+        return replace(
+            request, characters=people,
+            weights=request.weights.absolute() if request.weights else None,
+            image=self._kept(request.image, "image"), last_image=self._kept(request.last_image, "last_image"),
+        )
+
+    def _kept(self, picture: Path | None, field: str) -> Path | None:
+        return self._inputs.keep_picture(picture, field) if picture else None
 
     def _availability(self, spec: ModelSpec) -> dict[str, Any]:
         try:

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.fakes import TINY_JPEG, ScriptedWorker
+from wan_app.errors import StorageError
+from wan_app.runtime.ledger import Ledger
+from wan_app.runtime.queue import JobQueue
+from wan_app.types import Cancelled, Failed, Finished, Loading, Queued, Step
+
+
+@pytest.fixture
+def worker():
+    return ScriptedWorker()
+
+
+@pytest.fixture
+def queue(settings, worker):
+    ledger = Ledger(settings.ledger_file)
+    one = JobQueue(settings, ledger, worker)
+    one.ledger = ledger
+    yield one
+    worker.closed = True
+    one.close()
+    ledger.close()
+
+
+def until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.002)
+
+
+def test_events_come_in_order_and_once(queue, make_job):
+    job_id = queue.submit(make_job(), "server")
+    events = list(queue.watch(job_id))
+    assert [type(one) for one in events] == [Queued, Loading, Step, Finished]
+    assert queue.ledger.get(job_id).state == "finished"
+    # Somebody who comes after the end is told the end.
+    assert list(queue.watch(job_id)) == events[-1:]
+
+
+@pytest.mark.parametrize("prompt, kind, exit_code", [
+    ("fail", "OutOfMemory", 4), ("die", "WorkerDied", 1), ("break", "WanAppError", 1),
+    ("silence", "WorkerDied", 1),
+])
+def test_a_failed_job_never_stops_the_queue(queue, make_job, prompt, kind, exit_code):
+    bad, good = queue.submit(make_job(prompt), "server"), queue.submit(make_job(), "server")
+    last = list(queue.watch(bad))[-1]
+    assert isinstance(last, Failed) and (last.kind, last.exit_code) == (kind, exit_code)
+    assert queue.job(bad).state == "failed" and queue.job(bad).failure == last
+    assert isinstance(list(queue.watch(good))[-1], Finished)
+
+
+def test_a_waiting_job_is_cancelled_at_once(queue, worker, make_job):
+    first, second, third = (queue.submit(make_job(prompt), "server") for prompt in ("wait", "never", "last"))
+    until(lambda: queue.job(first).state == "running" and queue.job(third).event == Queued(2))
+    queue.cancel(second)
+    assert queue.job(second).state == "cancelled"
+    assert list(queue.watch(second)) == [Cancelled()]
+    assert queue.job(third).event == Queued(1)  # it moved up
+    worker.go_on.set()
+    assert isinstance(list(queue.watch(third))[-1], Finished)
+    assert worker.ran == ["wait", "last"]
+
+
+def test_a_running_job_is_cancelled_through_the_worker(queue, worker, make_job):
+    job_id = queue.submit(make_job("wait"), "server")
+    until(lambda: queue.job(job_id).state == "running")
+    queue.cancel(job_id)
+    assert list(queue.watch(job_id))[-1] == Cancelled()
+    assert worker.cancelled == [job_id]
+
+
+def test_cancel_after_the_end_changes_nothing(queue, worker, make_job):
+    job_id = queue.submit(make_job(), "server")
+    list(queue.watch(job_id))
+    queue.cancel(job_id)
+    queue.cancel("no such job")
+    assert queue.job(job_id).state == "finished" and worker.cancelled == []
+
+
+def test_the_last_preview_is_kept_while_the_job_runs(queue, worker, make_job, monkeypatch):
+    seen = []
+    job_id = queue.submit(make_job(), "server")
+    for event in queue.watch(job_id):
+        seen.append(event)
+    assert [one.preview for one in seen if isinstance(one, Step)] == [TINY_JPEG]
+
+
+def test_a_watcher_sleeps_until_something_happens(queue, worker, make_job):
+    """No busy waiting: a second of watching a silent job costs next to no CPU."""
+    job_id = queue.submit(make_job("wait"), "server")
+    got = []
+    watcher = threading.Thread(target=lambda: got.extend(queue.watch(job_id)))
+    watcher.start()
+    until(lambda: queue.job(job_id).state == "running")
+    clock = time.clock_gettime(time.pthread_getcpuclockid(watcher.ident))
+    time.sleep(0.5)
+    assert time.clock_gettime(time.pthread_getcpuclockid(watcher.ident)) - clock < 0.02
+    worker.go_on.set()
+    watcher.join(5)
+    assert isinstance(got[-1], Finished)
+
+
+def test_two_watchers_see_the_same(queue, worker, make_job):
+    job_id = queue.submit(make_job("wait"), "server")
+    found = [[], []]
+    threads = [
+        threading.Thread(target=lambda into=into: into.extend(queue.watch(job_id))) for into in found
+    ]
+    for thread in threads:
+        thread.start()
+    worker.go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert found[0] == found[1] and isinstance(found[0][-1], Finished)
+
+
+def test_a_job_that_cannot_be_written_is_not_acknowledged(queue, worker, make_job):
+    queue.ledger.close()
+    with pytest.raises(StorageError):
+        queue.submit(make_job(), "server")
+    assert worker.ran == []
+
+
+def test_a_ledger_that_fails_later_does_not_lose_the_job(queue, worker, make_job):
+    job_id = queue.submit(make_job("wait"), "server")
+    watching = queue.watch(job_id)
+    next(watching)
+    until(lambda: queue.job(job_id).state == "running")
+    queue.ledger.close()
+    worker.go_on.set()
+    assert isinstance(list(watching)[-1], Finished)
+
+
+def test_closing_tells_everybody_why(queue, make_job):
+    running, waiting = queue.submit(make_job("wait"), "server"), queue.submit(make_job(), "server")
+    until(lambda: queue.job(running).state == "running")
+    queue.close()
+    assert queue.ledger.get(running).state == "failed"
+    assert "closed before this job began" in queue.ledger.get(waiting).error
+
+
+def test_what_a_failed_job_left_behind_is_removed(queue, worker, make_job, settings):
+    job = make_job("fail")
+    job.out.parent.mkdir(parents=True)
+    (job.out.parent / ".half.part").write_bytes(b"half")
+    list(queue.watch(queue.submit(job, "server")))
+    until(lambda: not job.out.parent.exists())
+    assert settings.outputs_dir.exists()
