@@ -1,0 +1,35 @@
+"""The studio: flags -> settings -> services -> page. `python app.py`; also the entry of a Space."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from wan_app.errors import WanAppError
+from wan_app.settings import Settings
+from wan_app.ui.launch import serve
+
+
+def parse_settings(argv: list[str] | None = None) -> Settings:
+    """Settings from the environment, overruled by flags."""
+    parser = argparse.ArgumentParser(description="Local Video Studio")
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 opens it to the network")
+    parser.add_argument("--port", type=int, help="port; by default the first free one from 7860")
+    parser.add_argument("--data-dir", type=Path, help="where videos, pictures and the ledger are kept")
+    parser.add_argument("--weights-dir", type=Path, help="folder of models in hub layout, <owner>/<name>")
+    parser.add_argument("--device", help="torch device, for example cpu or cuda")
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    return replace(Settings.from_environment(), **given)
+
+
+def main() -> None:
+    """Serve until stopped."""
+    try:
+        serve(parse_settings())
+    except WanAppError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

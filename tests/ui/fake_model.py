@@ -1,0 +1,72 @@
+"""A fast fake model for page tests: real queue, worker, writer and files; a drawn dot instead of a network.
+
+Words in the prompt steer it: "slowly" takes its time a step, "explode" fails while running.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+from PIL import Image
+
+from wan_app.errors import OutOfMemory
+from wan_app.families.base import Output
+from wan_app.generate import VideoRecipe
+from wan_app.settings import Settings
+from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
+
+RECIPE = "tests.ui.fake_model:open_recipe"
+
+
+class DotPipeline:
+    """A sun which crosses a sky over sand, coming out of noise step by step."""
+
+    def generate(self, request: GenerationRequest, report: Reporter) -> Output:
+        """As `Pipeline.generate`."""
+        report(Loading("Reading the prompt"))
+        total = request.num_inference_steps or 1
+        frames = _scene(request)
+        noise = np.random.default_rng(request.seed).integers(0, 256, frames[0].shape).astype(np.float32)
+        for index in range(1, total + 1):
+            self._wait(request.prompt, report)
+            if "explode" in request.prompt:
+                raise OutOfMemory("this plan needs 3.2 GB and 1.1 GB are free; needed a smaller size or fewer seconds")
+            share = (index / total) ** 2
+            mixed = (share * frames[0] + (1 - share) * noise).astype(np.uint8)
+            report(Step(index, total, eta=(total - index) * 0.3 + 1, preview=_jpeg(mixed)))
+        report(Exporting("Decoding"))
+        return Output(frames=frames)
+
+    def close(self) -> None:
+        """As `Pipeline.close`."""
+
+    @staticmethod
+    def _wait(prompt: str, report: Reporter) -> None:
+        until = time.monotonic() + (0.6 if "slowly" in prompt else 0.02)
+        while time.monotonic() < until:
+            report.check()
+            time.sleep(0.01)
+
+
+def open_recipe(settings: Settings) -> VideoRecipe:
+    """Made inside the worker process."""
+    return VideoRecipe(settings, lambda model_id, plan, weights: DotPipeline())
+
+
+def _scene(request: GenerationRequest) -> np.ndarray:
+    count, height, width = request.num_frames or 1, request.height or 1, request.width or 1
+    rows, columns = np.mgrid[0:height, 0:width]
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for index in range(count):
+        frames[index] = np.where((rows > height * 0.68)[..., None], (242, 214, 150), (126, 196, 245))
+        sun = (columns - width * (0.15 + 0.7 * index / count)) ** 2 + (rows - height * 0.3) ** 2
+        frames[index][sun < (height * 0.13) ** 2] = (255, 222, 89)
+    return frames
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=70)
+    return buffer.getvalue()

@@ -1,0 +1,75 @@
+"""The About tab: what this is, which models there are, where things go, how to call it."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+
+from wan_app.families.spec import ModelSpec
+from wan_app.settings import Settings
+from wan_app.ui.panel import Catalogue
+from wan_app.ui.words import gigabytes
+
+_CODE = """from gradio_client import Client, handle_file
+
+studio = Client("http://127.0.0.1:7860")
+video, result = studio.predict(
+    prompt="a boy with a blue hat waves in the forest", seconds=2, api_name="/text_to_video")
+video, result = studio.predict(
+    prompt="character1 dances in the snow", faces=[handle_file("face.png")], consent=True,
+    api_name="/reference_to_video")"""
+
+
+def build(catalogue: Catalogue, settings: Settings) -> None:
+    """The tab; it has no inputs."""
+    with gr.Tab("About", id="about", elem_id="tab-about"):
+        gr.HTML(_intro(catalogue), elem_classes="about-page")
+        gr.HTML(_models(catalogue), elem_classes="about-page")
+        gr.HTML(_privacy(settings), elem_classes="about-page")
+        with gr.Accordion("From Python", open=False):
+            gr.Code(_CODE, language="python", interactive=False, show_label=False, container=False)
+
+
+def _intro(catalogue: Catalogue) -> str:
+    default = next(iter(catalogue.specs.values()))
+    return (
+        "<h2>What this is</h2>"
+        "<p>A studio that makes short videos on your own machine: from <b>words</b>, from a <b>first picture</b>, "
+        "or with <b>people</b> you show it. No account, no upload to anyone, no graphics card needed.</p>"
+        f"<p>It starts with <b>{escape(default.title)}</b>. {escape(default.about)} "
+        "A photograph works too: the result is a cartoon in the photograph's main colours. "
+        "Larger open models join the list once their weights are on this computer.</p>"
+        "<p class='keys'><kbd>Ctrl</kbd> + <kbd>Enter</kbd> generates. Reload the page at any time: a running "
+        "video carries on and the page finds it again.</p>"
+    )
+
+
+def _models(catalogue: Catalogue) -> str:
+    rows = "".join(_row(catalogue, spec) for spec in catalogue.specs.values())
+    return (
+        "<h2>Models</h2><div class='scroll'><table><thead><tr><th>Model</th><th>Makes video from</th><th>Licence</th>"
+        f"<th>Memory</th><th>On this computer</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(catalogue: Catalogue, spec: ModelSpec) -> str:
+    here = "yes"
+    if spec.id in catalogue.missing:
+        here = f"no, {gigabytes(spec.download_bytes)} from {escape(spec.repository)}"
+    memory = gigabytes(min(spec.memory.values())) if spec.memory else "?"
+    return (
+        f"<tr><td><b>{escape(spec.title)}</b><br><code>{escape(spec.id)}</code></td>"
+        f"<td>{escape(', '.join(spec.tasks))}</td><td>{escape(spec.licence)}</td><td>{memory}</td><td>{here}</td></tr>"
+    )
+
+
+def _privacy(settings: Settings) -> str:
+    local = settings.host in ("127.0.0.1", "localhost", "::1")
+    where = f" in <code>{escape(str(settings.data_dir))}</code>" if local else " on the server that runs this page"
+    return (
+        f"<h2>Your pictures and videos</h2><p>They stay{where}. Pictures are stored without their metadata "
+        "(place, camera, time). The page loads nothing from elsewhere and reports to nobody. The settings and "
+        "the seed are written into each MP4, so that it can be made again.</p>"
+        "<p>Show people only with their consent, and say that a video is generated when you pass it on.</p>"
+    )

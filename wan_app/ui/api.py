@@ -1,0 +1,137 @@
+"""The public Gradio API: named endpoints with defaults, for gradio_client, curl and agents.
+
+The signatures come from one table, for four endpoints share a dozen fields. Waiting endpoints are
+coroutines: a hundred waiting callers must not use up the threads that the page needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from wan_app.errors import WanAppError
+from wan_app.types import GenerationRequest
+from wan_app.ui.delivery import deliver, file_data, public_result
+from wan_app.ui.form import build_request
+
+if TYPE_CHECKING:
+    from wan_app.runtime.job import JobView
+    from wan_app.services import Services
+
+# Callers of the API have no browser to keep a secret in: knowing a job's unguessable id is the right to it.
+OWNER = "api"
+_POLL = 0.25
+_NEEDED = inspect.Parameter.empty
+Field = tuple[Any, Any]  # type, default
+PROMPT: dict[str, Field] = {"prompt": (str, _NEEDED)}
+IMAGE: dict[str, Field] = {"image": (FileData, _NEEDED), "last_image": (Optional[FileData], None)}
+# faces: pictures of `character1`; characters: [{"name": ..., "faces": [...]}] for several people.
+REFERENCE: dict[str, Field] = {
+    "faces": (Optional[list[FileData]], None), "consent": (bool, False), "characters": (Optional[list[dict]], None),
+}
+SETTINGS: dict[str, Field] = {
+    "negative_prompt": (str, ""), "model": (Optional[str], None), "width": (Optional[int], None),
+    "height": (Optional[int], None), "seconds": (Optional[float], None), "num_frames": (Optional[int], None),
+    "seed": (Optional[int], None), "num_inference_steps": (Optional[int], None),
+    "guidance_scale": (Optional[float], None),
+}
+
+
+def build(services: Services) -> None:
+    """Add the public endpoints to the Blocks being built."""
+    api = Api(services)
+    waiting = tuple[FileData, dict]
+    _add(api, "text_to_video", PROMPT | SETTINGS, waiting, api.waits("text"),
+         "Words to video; waits, then returns the file and the result.")
+    _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS, waiting, api.waits("image"),
+         "A first picture (and perhaps a last one) to video; waits, then returns the file and the result.")
+    _add(api, "reference_to_video", PROMPT | REFERENCE | SETTINGS, waiting, api.waits("reference"),
+         "Faces of people, called character1... in the prompt, to video; consent must be true.")
+    optional = {name: (kind, None) for name, (kind, _) in IMAGE.items()}
+    _add(api, "submit", {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS, str, api.submit,
+         "Queue a video of mode text, image or reference; returns the job id at once.")
+    _add(api, "job", {"job_id": (str, _NEEDED)}, dict, api.job, "A job as it stands; with its file when finished.")
+    _add(api, "cancel", {"job_id": (str, _NEEDED)}, dict, api.cancel, "Stop a job; returns it as it stands.")
+    _add(api, "models", {}, list, api.models, "Every model: what it does, what it costs, whether it is here.")
+
+
+class Api:
+    """The endpoints. Each takes its fields by name and raises WanAppError."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def waits(self, mode: str) -> Callable[[dict[str, Any]], Awaitable[Any]]:
+        """The endpoint of a mode which returns when the video is made."""
+
+        async def make(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+            request = build_request(mode, values)
+            job = await self._finished(await asyncio.to_thread(self._submit, request))
+            if job.result is None:
+                raise WanAppError(job.error or "The job was cancelled")
+            file = await asyncio.to_thread(deliver, job.id, job.result, job.request)
+            return file_data(file), public_result(job.result)
+
+        return make
+
+    async def submit(self, values: dict[str, Any]) -> str:
+        """Job id of a queued request."""
+        return await asyncio.to_thread(self._submit, build_request(values.pop("mode"), values))
+
+    async def job(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The job's row; `file` is a file the client fetches."""
+        return await asyncio.to_thread(self._row, self._services.job, values["job_id"])
+
+    async def cancel(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The job's row after asking it to stop."""
+        return await asyncio.to_thread(self._row, self._services.cancel, values["job_id"])
+
+    async def models(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows of `models --json`."""
+        return await asyncio.to_thread(self._services.models)
+
+    def _submit(self, request: GenerationRequest) -> str:
+        return self._services.submit(request, owner=OWNER)
+
+    async def _finished(self, job_id: str) -> JobView:
+        try:
+            while not (job := await asyncio.to_thread(self._services.job, job_id, owner=OWNER)).ended:
+                await asyncio.sleep(_POLL)
+        except asyncio.CancelledError:
+            # The caller went away; nobody else knows this job's id.
+            self._services.cancel(job_id, owner=OWNER)
+            raise
+        return job
+
+    def _row(self, call: Callable[..., JobView], job_id: Any) -> dict[str, Any]:
+        job = call(job_id, owner=OWNER)
+        row = job.to_json()
+        if job.result is not None:
+            row["result"] = public_result(job.result)
+            row["file"] = file_data(deliver(job.id, job.result, job.request))
+        return row
+
+
+def _add(
+    api: Api, name: str, fields: dict[str, Field], returns: Any,
+    run: Callable[[dict[str, Any]], Awaitable[Any]], about: str,
+) -> None:
+    async def endpoint(*values: Any) -> Any:
+        try:
+            return await run(dict(zip(fields, values)))
+        except WanAppError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from None
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    endpoint.__name__ = name
+    endpoint.__annotations__ = {field: hint for field, (hint, _) in fields.items()} | {"return": returns}
+    endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(field, kind, default=default, annotation=hint)
+         for field, (hint, default) in fields.items()],
+        return_annotation=returns,
+    )
+    gr.api(endpoint, api_name=name, api_description=about, concurrency_limit=None)

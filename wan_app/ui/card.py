@@ -1,0 +1,168 @@
+"""The card on the stage: a job as a piece of HTML. Pure functions of a JobView; no gradio."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from wan_app.errors import InvalidRequest, WanAppError
+from wan_app.families.spec import written_scale
+from wan_app.types import Downloading, Exporting, GenerationResult, JobEvent, Loading, Queued, Step
+from wan_app.ui.words import duration, field_label
+
+if TYPE_CHECKING:
+    from wan_app.runtime.job import JobView
+
+# Shares of the progress bar, from measured pocket jobs on two cores: loading is short once the
+# worker is warm, the denoising steps are most of the time, decoding and writing the rest.
+_LOADING, _STEPS = 0.04, 0.86
+_TITLES = {
+    "ModelUnavailable": "This model is not on this computer",
+    "OutOfMemory": "Not enough memory",
+    "StorageError": "The video could not be kept",
+    "WorkerDied": "The engine stopped",
+    "JobNotFound": "No such video",
+}
+
+
+def idle() -> str:
+    """Before anything was asked for."""
+    return _card(
+        "idle",
+        '<div class="screen"><div class="empty"><svg viewBox="0 0 48 48" aria-hidden="true">'
+        '<rect x="5" y="10" width="38" height="28" rx="5"/><path d="M20 18.5v11l9.5-5.5z"/></svg>'
+        "<p>Your video appears here</p>"
+        "<small>Describe it, press <b>Generate</b>, and watch it come out of the noise.</small></div></div>",
+    )
+
+
+def running(job: JobView) -> str:
+    """A job that waits or works: stage, step, time left, and the picture so far."""
+    title, note, share = _progress(job.event)
+    now = round(100 * share)
+    return _card(
+        "running",
+        f'<div class="screen" style="{_shape(job)}">{_picture(job.preview)}</div>'
+        f'<div class="line"><span role="status">{escape(title)}</span><span class="note">{escape(note)}</span></div>'
+        f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{now}"><i style="width:{now}%"></i></div>'
+        f"{_asked(job.request.prompt)}",
+    )
+
+
+def finished(result: GenerationResult, file: str, prompt: str) -> str:
+    """The video and its facts. `file` is a path in Gradio's cache."""
+    facts = [
+        f"{result.seconds:.3g} s", f"{result.num_frames} frames", f"{result.width} × {result.height}",
+        f"seed {result.seed}",
+    ]
+    if total := result.timings.get("total"):
+        facts.append(f"made in {duration(total)}")
+    return _card(
+        "finished",
+        _video(file, f"The generated video: {prompt}", result.width, result.height)
+        + f'<div class="line"><span role="status">Done</span><span class="note">{escape(" · ".join(facts))}</span>'
+        + f"</div>{_asked(prompt)}",
+    )
+
+
+def example(file: str, prompt: str, label: str, model: str) -> str:
+    """A stored result, said to be one."""
+    return _card(
+        "example",
+        _video(file, f"Stored example: {prompt}", 1, 1)
+        + f'<div class="line"><span role="status">Example: {escape(label)}</span>'
+        + f'<span class="note">stored result of {escape(model)}; press Generate for your own</span></div>'
+        + _asked(prompt),
+    )
+
+
+def cancelled() -> str:
+    """After the user's own stop."""
+    return _card(
+        "cancelled",
+        '<div class="screen"><div class="empty"><p>Stopped</p>'
+        "<small>Nothing was kept. Your settings are still here.</small></div></div>"
+        '<div class="line"><span role="status">Cancelled</span></div>',
+    )
+
+
+def failed(error: str, kind: str = "WanAppError") -> str:
+    """A one-line error, told in the words of `errors`: "field: got x; needed y" has its field in bold."""
+    title = _TITLES.get(kind, "This did not work")
+    field, colon, rest = error.partition(": got ")
+    if kind in ("InvalidRequest", "StorageError") and colon:
+        title = field_label(field)
+        error = f"Got {rest}"
+    return _card(
+        "failed",
+        f'<div class="alert" role="alert" data-field="{escape(field if colon else "")}"><b>{escape(title)}</b>'
+        f"<span>{escape(error)}</span></div>"
+        '<small class="calm">Nothing you typed is lost. Change it and press Generate again.</small>',
+    )
+
+
+def failed_with(error: Exception) -> str:
+    """The card of an exception: ours in full, any other by its name only."""
+    if isinstance(error, InvalidRequest):
+        return failed(str(error), "InvalidRequest")
+    if isinstance(error, WanAppError):
+        return failed(str(error), type(error).__name__)
+    return failed(f"The app itself failed ({type(error).__name__}); its log says more.")
+
+
+def file_url(path: str) -> str:
+    """Where the page finds a file of Gradio's cache; relative, so that it holds behind a proxy too."""
+    return f"gradio_api/file={quote(path)}"
+
+
+def _progress(event: JobEvent | None) -> tuple[str, str, float]:
+    """(what, detail, share of the bar) of an event."""
+    if isinstance(event, Queued):
+        if event.position <= 0:
+            return "Next in line", "", 0.0
+        return f"Waiting, {event.position} before you", "", 0.0
+    if isinstance(event, Downloading):
+        share = event.done / event.total if event.total else 0.0
+        return "Downloading the model", f"{event.done / 1e9:.1f} of {event.total / 1e9:.1f} GB", share * _LOADING
+    if isinstance(event, Loading):
+        return event.what, "", _LOADING
+    if isinstance(event, Step):
+        left = f"about {duration(event.eta)} left" if event.eta is not None else ""
+        share = _LOADING + _STEPS * event.index / max(1, event.total)
+        return f"Drawing, step {event.index} of {event.total}", left, share
+    if isinstance(event, Exporting):
+        return event.what, "nearly there", _LOADING + _STEPS + 0.04
+    return "Starting", "", 0.01
+
+
+def _picture(preview: bytes | None) -> str:
+    if not preview:
+        return '<div class="grain"></div>'
+    data = base64.b64encode(preview).decode()
+    return f'<img alt="The video so far" src="data:image/jpeg;base64,{data}">'
+
+
+def _video(file: str, label: str, width: int, height: int) -> str:
+    # Muted, because browsers refuse to start anything else by itself.
+    style = f"--ratio:{width}/{height}" if width != height else ""
+    return (
+        f'<div class="screen" style="{style}"><video src="{escape(file_url(file))}" '
+        f'aria-label="{escape(label[:200])}" controls autoplay loop muted playsinline></video></div>'
+    )
+
+
+def _shape(job: JobView) -> str:
+    width, height = job.request.width or 1, job.request.height or 1
+    scale = written_scale(width, height)
+    return f"--ratio:{width * scale}/{height * scale}"
+
+
+def _asked(prompt: str) -> str:
+    return f'<p class="asked" dir="auto">{escape(prompt)}</p>'
+
+
+def _card(state: str, body: str) -> str:
+    return f'<section class="card {state}" data-state="{state}" aria-label="Video">{body}</section>'

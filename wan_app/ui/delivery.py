@@ -1,0 +1,60 @@
+"""How files reach the browser: copies in Gradio's own cache, under names that people can read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+
+from wan_app.types import GenerationRequest, GenerationResult
+
+
+def deliver(job_id: str, result: GenerationResult, request: GenerationRequest) -> str:
+    """A copy of the video in Gradio's cache, and its path.
+
+    The folder's name comes from the job's unguessable id, for a cached file is open to whoever has
+    its address. The cache is emptied after two hours; a later visit makes the copy anew.
+    """
+    folder = Path(get_upload_folder()).resolve() / hashlib.sha256(job_id.encode()).hexdigest()
+    target = folder / f"{slug(request.prompt)}-{result.seed}.mp4"
+    if target.is_file():
+        os.utime(target)
+        return str(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
+        shutil.copy2(result.file, part.name)
+    os.replace(part.name, target)
+    return str(target)
+
+
+def file_data(path: str) -> dict[str, Any]:
+    """The dict by which Gradio's API speaks of a file; its clients fetch it."""
+    return {"path": path, "orig_name": Path(path).name, "meta": {"_type": "gradio.FileData"}}
+
+
+def public_result(result: GenerationResult) -> dict[str, Any]:
+    """The result without the server's paths."""
+    return {**result.to_json(), "file": result.file.name}
+
+
+def public_request(request: GenerationRequest) -> dict[str, Any]:
+    """The settings without the server's paths: pictures by the ends of their content names."""
+    data = request.to_json()
+    for name in ("image", "last_image", "weights"):
+        data[name] = Path(data[name]).name if data.get(name) else None
+    for one in data["characters"]:
+        one["faces"] = [Path(face).name for face in one["faces"]]
+        one["voice"] = Path(one["voice"]).name if one.get("voice") else None
+    return {key: value for key, value in data.items() if value not in (None, "", [])}
+
+
+def slug(prompt: str) -> str:
+    """ "a-girl-waves": the first words of a prompt as a file name."""
+    words = re.findall(r"[a-z0-9]+", prompt.lower())
+    return "-".join(words)[:40].strip("-") or "video"

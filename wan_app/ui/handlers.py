@@ -1,0 +1,277 @@
+"""What happens on a click, a tick and a load. Each returns {component: update}; errors end in the card."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import gradio as gr
+
+from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
+from wan_app.ui import card, examples
+from wan_app.ui.delivery import deliver, public_request, public_result
+from wan_app.ui.form import build_request
+from wan_app.ui.panel import KEPT, Catalogue, Panel
+from wan_app.ui.reference import pictures_label
+from wan_app.ui.stage import Stage
+from wan_app.ui.words import length_range, readout, shape_choices
+
+if TYPE_CHECKING:
+    from wan_app.runtime.job import JobView
+    from wan_app.services import Services
+
+log = logging.getLogger(__name__)
+Updates = dict[Any, Any]
+
+
+@dataclass(kw_only=True)
+class Page:
+    """The page's components and the services behind them; its methods are the event handlers.
+
+    `session` is kept in the browser: {"visitor": secret token, "job": id of the job on the stage}.
+    """
+
+    services: Services
+    catalogue: Catalogue
+    panels: list[Panel]
+    stage: Stage
+    tabs: Any
+    session: Any
+    timer: Any
+
+    # --- making -----------------------------------------------------------------------------
+
+    def on_generate(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of a tab's Generate: its inputs are the session, then the tab's fields."""
+
+        def generate(session: Any, *values: Any) -> Updates:
+            named = dict(zip(panel.fields, values))
+            return self._submit(session, lambda: build_request(panel.mode, named))
+
+        return generate
+
+    def on_again(self, session: Any) -> Updates:
+        """The job on the stage once more, with a seed of its own."""
+        return self._submit(session, lambda: replace(self._job(session).request, seed=None))
+
+    def on_cancel(self, session: Any) -> Updates:
+        """Stop the job on the stage; its end is shown by the next tick."""
+        try:
+            self.services.cancel(_job_id(session), owner=_visitor(session))
+        except WanAppError as error:
+            return self._end(card.failed_with(error))
+        return self.on_tick(session)
+
+    def on_tick(self, session: Any) -> Updates:
+        """Once a second while a job lives: the card; at its end, everything else too."""
+        try:
+            job = self._job(session)
+            return self._show(job) if job.ended else {self.stage.card: card.running(job)}
+        except WanAppError as error:
+            return self._end(card.failed_with(error))
+
+    def on_load(self, session: Any, *forms: Any) -> Updates:
+        """A page opens, or opens again: bring the form back and the job that was on the stage."""
+        self.services.warm()
+        visitor = _visitor(session)
+        shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
+        for panel, form in zip(self.panels, forms):
+            shown |= self._restore(panel, form)
+        if not visitor or not _job_id(session):
+            return shown
+        try:
+            job = self._job(session)
+        except JobNotFound:
+            return shown
+        return shown | (self._show(job) if job.ended else self._live(job))
+
+    def on_last_frame(self, session: Any) -> Updates:
+        """The last frame of the video on the stage becomes the first picture of the Image tab."""
+        from wan_app.media.stills import last_frame
+
+        try:
+            job = self._job(session)
+            if job.result is None:
+                raise InvalidRequest("image", "no video", "a finished video")
+            still = last_frame(Path(deliver(job.id, job.result, job.request)))
+        except WanAppError as error:
+            return {self.stage.card: card.failed_with(error)}
+        image = next(panel for panel in self.panels if panel.mode == "image")
+        return {image.fields["image"]: str(still), self.tabs: gr.Tabs(selected="image")}
+
+    def on_example(self, panel: Panel) -> Callable[[gr.EventData], Updates]:
+        """The handler of a tab's example row."""
+
+        def choose(event: gr.EventData) -> Updates:
+            found = examples.of_mode(panel.mode)
+            index = event._data.get("index") if isinstance(event._data, dict) else None
+            if not isinstance(index, int) or not 0 <= index < len(found):
+                return {self.stage.card: gr.skip()}
+            return self._play_example(panel, found[index])
+
+        return choose
+
+    # --- the form ---------------------------------------------------------------------------
+
+    def on_model(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of a tab's model list: limits, shapes and help follow the model."""
+
+        def change(model: Any, size: Any, seconds: Any) -> Updates:
+            spec = self.catalogue.specs.get(model) or self.catalogue.doing(panel.mode)[0]
+            return self._limits(panel, spec.id, size, seconds) | {
+                panel.fields["num_inference_steps"]: gr.update(
+                    maximum=spec.max_inference_steps, value=spec.num_inference_steps
+                ),
+                panel.fields["guidance_scale"]: gr.update(
+                    maximum=spec.max_guidance_scale, value=spec.guidance_scale
+                ),
+            }
+
+        return change
+
+    def on_size(self, model: Any, size: Any, seconds: Any) -> str:
+        """What a shape and a length come to."""
+        spec = self.catalogue.specs.get(model)
+        return readout(spec, size, seconds) if spec else ""
+
+    def on_add_slot(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of "Add a character": opens the next slot."""
+
+        def add(opened: int, model: Any) -> Updates:
+            spec = self.catalogue.specs.get(model) or self.catalogue.doing(panel.mode)[0]
+            now = min(opened + 1, spec.max_characters)
+            return {panel.slots[now - 1]: gr.update(visible=True), panel.opened: now,
+                    panel.add_slot: gr.update(visible=now < spec.max_characters)}
+
+        return add
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _submit(self, session: Any, make: Callable[[], Any]) -> Updates:
+        visitor = _visitor(session) or secrets.token_urlsafe(24)
+        try:
+            job_id = self.services.submit(make(), owner=visitor)
+            job = self.services.job(job_id, owner=visitor)
+        except WanAppError as error:
+            return self._end(card.failed_with(error))
+        except Exception as error:
+            # The page must never be left waiting; the log keeps the traceback.
+            log.exception("submit failed")
+            return self._end(card.failed_with(error))
+        return self._live(job) | {self.session: {"visitor": visitor, "job": job_id}}
+
+    def _job(self, session: Any) -> JobView:
+        return self.services.job(_job_id(session), owner=_visitor(session))
+
+    def _live(self, job: JobView) -> Updates:
+        return self._stage(card.running(job), live=True)
+
+    def _end(self, html: str) -> Updates:
+        return self._stage(html, live=False)
+
+    def _show(self, job: JobView) -> Updates:
+        """A job that ended."""
+        if job.state == "cancelled":
+            return self._end(card.cancelled())
+        if job.result is None:
+            return self._end(card.failed(job.error or "It failed without saying why.", job.error_kind or ""))
+        try:
+            file = deliver(job.id, job.result, job.request)
+        except OSError as error:
+            return self._end(card.failed(f"The file of this video cannot be read: {error.strerror}"))
+        panel = next(panel for panel in self.panels if panel.mode == job.mode)
+        return self._end(card.finished(job.result, file, job.request.prompt)) | {
+            self.stage.actions: gr.update(visible=True),
+            self.stage.download: file,
+            self.stage.details: gr.update(visible=True),
+            self.stage.facts: {
+                "settings": public_request(job.request), "result": public_result(job.result), "job": job.id,
+            },
+            panel.fields["seed"]: job.result.seed,
+        }
+
+    def _stage(self, html: str, *, live: bool) -> Updates:
+        updates: Updates = {
+            self.stage.card: html,
+            self.timer: gr.Timer(active=live),
+            self.stage.actions: gr.update(visible=False),
+            self.stage.details: gr.update(visible=False),
+        }
+        for panel in self.panels:
+            updates[panel.generate] = gr.update(interactive=not live)
+            updates[panel.cancel] = gr.update(visible=live)
+        return updates
+
+    def _limits(self, panel: Panel, model: str, size: Any, seconds: Any) -> Updates:
+        spec = self.catalogue.specs[model]
+        choices, reach = shape_choices(spec), length_range(spec)
+        size = size if size in [value for _, value in choices] else choices[0][1]
+        if not isinstance(seconds, (int, float)) or not reach.low <= seconds <= reach.high:
+            seconds = reach.default
+        updates: Updates = {
+            panel.fields["size"]: gr.update(choices=choices, value=size),
+            panel.fields["seconds"]: gr.update(
+                minimum=reach.low, maximum=reach.high, step=reach.step, value=seconds
+            ),
+            panel.readout: readout(spec, size, seconds),
+            panel.notice: self.catalogue.notice(spec),
+        }
+        if panel.mode == "image":
+            updates[panel.fields["last_image"]] = gr.update(visible=spec.takes_last_image)
+        if panel.mode == "reference":
+            updates |= self._slot_limits(panel, spec)
+        return updates
+
+    def _slot_limits(self, panel: Panel, spec: Any) -> Updates:
+        updates: Updates = {panel.opened: 1, panel.add_slot: gr.update(visible=spec.max_characters > 1)}
+        for number, slot in enumerate(panel.slots, 1):
+            updates[slot] = gr.update(visible=number == 1)
+            faces = panel.fields[f"faces{number}"]
+            label = pictures_label(spec.max_reference_images)
+            # A slot that closes is emptied: a hidden face must not be sent along.
+            updates[faces] = gr.update(label=label) if number == 1 else gr.update(label=label, value=None)
+        return updates
+
+    def _restore(self, panel: Panel, form: Any) -> Updates:
+        """The form as it was left, as far as it still makes sense for its model."""
+        if not isinstance(form, dict):
+            return {}
+        known = {name: form[name] for name in KEPT if name in form}
+        model = known.pop("model", None)
+        if model not in [spec.id for spec in self.catalogue.doing(panel.mode)]:
+            return {panel.fields["prompt"]: known.get("prompt", "")}
+        updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
+        spec = self.catalogue.specs[model]
+        tops = {"num_inference_steps": spec.max_inference_steps, "guidance_scale": spec.max_guidance_scale}
+        for name, top in tops.items():
+            value = known.pop(name, None)
+            if isinstance(value, (int, float)) and 1 <= value <= top:
+                updates[panel.fields[name]] = gr.update(value=value, maximum=top)
+        updates[panel.fields["model"]] = model
+        return updates | {panel.fields[name]: value for name, value in known.items()}
+
+    def _play_example(self, panel: Panel, one: examples.Example) -> Updates:
+        updates = self._end(card.example(str(one.file), one.prompt, one.label, one.model))
+        updates[panel.fields["prompt"]] = one.prompt
+        if one.image and "image" in panel.fields:
+            updates[panel.fields["image"]] = str(one.image)
+        if one.faces and "faces1" in panel.fields:
+            updates[panel.fields["faces1"]] = [str(face) for face in one.faces]
+        return updates
+
+
+def _visitor(session: Any) -> str:
+    token = session.get("visitor") if isinstance(session, dict) else None
+    return token if isinstance(token, str) and len(token) >= 16 else ""
+
+
+def _job_id(session: Any) -> str:
+    job_id = session.get("job") if isinstance(session, dict) else None
+    if not isinstance(job_id, str):
+        return ""
+    return job_id
+
+

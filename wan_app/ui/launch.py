@@ -1,0 +1,150 @@
+"""Building the page and serving it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from wan_app import devices
+from wan_app.families import registry
+from wan_app.settings import Settings
+from wan_app.ui import about, api, examples, image, reference, stage, text, theme
+from wan_app.ui.handlers import Page
+from wan_app.ui.panel import KEPT, Catalogue, Panel
+from wan_app.ui.web import Headers
+
+if TYPE_CHECKING:
+    from wan_app.services import Services
+
+TITLE = "Local Video Studio"
+_MAX_UPLOAD = "40mb"
+# Cached copies live two hours after their last use; the originals stay under data_dir.
+_DELETE_CACHE = (600, 7200)
+# BrowserState encrypts with this; it guards against nothing but a curious look, so it may be known.
+_BROWSER_SECRET = "wan-app-browser-state"
+# For every event of the page: not part of the public API, no queue of Gradio's, no spinner of its own.
+_QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
+
+def build(services: Services, settings: Settings) -> gr.Blocks:
+    """The studio as Blocks, ready for `launch`."""
+    rows = services.models()
+    catalogue = Catalogue(registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]})
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_DELETE_CACHE, fill_width=True) as demo:
+        session = gr.BrowserState(
+            {"visitor": None, "job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
+        )
+        gr.HTML(_header(settings), elem_id="header")
+        with gr.Row(elem_id="studio"):
+            with gr.Column(elem_id="inputs", scale=5, min_width=320):
+                with gr.Tabs(elem_id="tabs") as tabs:
+                    panels = [module.build(catalogue) for module in (text, image, reference)]
+                    about.build(catalogue, settings)
+            shown = stage.build()
+        page = Page(
+            services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
+            timer=gr.Timer(1.0, active=False),
+        )
+        _wire(page, demo)
+        api.build(services)
+    return demo
+
+
+def serve(settings: Settings) -> None:
+    """Run the studio until Ctrl+C or SIGTERM; prints the URL when it answers."""
+    from wan_app.services import Services
+
+    services = Services(settings)
+    try:
+        demo = build(services, settings)
+        _, url, _ = start(demo, settings)
+        print(f"The studio is open at {url}  (Ctrl+C stops it)", flush=True)
+        _wait_for_stop()
+        demo.close(verbose=False)
+    finally:
+        services.close()
+
+
+def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
+    """Launch without blocking; (app, local URL, None)."""
+    # The job queue is ours: Gradio's must let everything through.
+    demo.queue(default_concurrency_limit=None)
+    return demo.launch(
+        server_name=settings.host, server_port=settings.port, share=False, quiet=True, prevent_thread_lock=True,
+        ssr_mode=False, run_history=False, enable_monitoring=False, footer_links=["api", "settings"],
+        allowed_paths=[str(examples.FOLDER)] if examples.stored() else [],
+        max_file_size=_MAX_UPLOAD, favicon_path=str(theme.FAVICON), theme=theme.theme(), css=theme.css(),
+        js=theme.js(), app_kwargs={"middleware": [Middleware(Headers)]},
+    )
+
+
+def _wire(page: Page, demo: gr.Blocks) -> None:
+    session, everything = page.session, _outputs(page)
+    forms = [_wire_panel(page, panel, everything) for panel in page.panels]
+    page.timer.tick(page.on_tick, session, everything, trigger_mode="once", **_QUIET)
+    page.stage.again.click(page.on_again, session, everything, **_QUIET)
+    page.stage.last_frame.click(page.on_last_frame, session, everything, **_QUIET)
+    demo.load(page.on_load, [session, *forms], everything, preprocess=False, **_QUIET)
+
+
+def _wire_panel(page: Page, panel: Panel, everything: list[Any]) -> Any:
+    """The events of a tab; returns the browser's store of its form."""
+    fields, session = panel.fields, page.session
+    panel.generate.click(
+        page.on_generate(panel), [session, *fields.values()], everything, preprocess=False, **_QUIET
+    )
+    panel.cancel.click(page.on_cancel, session, everything, **_QUIET)
+    shape = [fields["model"], fields["size"], fields["seconds"]]
+    fields["model"].input(page.on_model(panel), shape, everything, preprocess=False, **_QUIET)
+    gr.on(
+        [fields["size"].change, fields["seconds"].change], page.on_size, shape, panel.readout,
+        preprocess=False, trigger_mode="always_last", **_QUIET,
+    )
+    if panel.add_slot is not None:
+        panel.add_slot.click(page.on_add_slot(panel), [panel.opened, fields["model"]], everything, **_QUIET)
+    if panel.examples is not None:
+        panel.examples.click(page.on_example(panel), None, everything, **_QUIET)
+    return _keep(panel)
+
+
+def _keep(panel: Panel) -> Any:
+    """Store the form in the browser as it is typed, without asking the server."""
+    kept = gr.BrowserState(None, storage_key=f"wan-app-{panel.mode}", secret=_BROWSER_SECRET)
+    names = ", ".join(KEPT)
+    gr.on(
+        [one.input for one in panel.kept], None, panel.kept, kept, api_visibility="private",
+        js=f"({names}) => ({{{names}}})",
+    )
+    return kept
+
+
+def _outputs(page: Page) -> list[Any]:
+    """Everything a handler may change."""
+    one = page.stage
+    found = [one.card, one.actions, one.download, one.details, one.facts, page.session, page.timer, page.tabs]
+    for panel in page.panels:
+        found += [*panel.fields.values(), panel.readout, panel.notice, panel.generate, panel.cancel, *panel.slots]
+        found += [extra for extra in (panel.add_slot, panel.opened) if extra is not None]
+    return found
+
+
+def _header(settings: Settings) -> str:
+    return (
+        f'<header><h1>{TITLE}</h1><p>Short clips from words, a picture or a face. Everything runs on this computer.'
+        f'</p><div class="chips"><span>{escape(devices.describe(settings.device))}</span></div></header>'
+    )
+
+
+def _wait_for_stop() -> None:
+    """Return on SIGINT or SIGTERM."""
+    stop = threading.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: stop.set())
+    # A wait without a limit cannot be interrupted on Windows.
+    while not stop.wait(1.0):
+        pass

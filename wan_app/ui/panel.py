@@ -1,0 +1,130 @@
+"""What the three making tabs share: prompt, shape, length, Advanced, the Generate bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from wan_app.families.spec import MAX_SEED, ModelSpec
+from wan_app.types import Mode
+from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
+
+# What a reload brings back. Pictures are left out: a browser's storage is no place for faces.
+KEPT = (
+    "prompt", "negative_prompt", "model", "size", "seconds", "random_seed", "seed", "num_inference_steps",
+    "guidance_scale",
+)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The models as the page offers them; `missing` says in words what an absent one needs."""
+
+    specs: dict[str, ModelSpec]
+    missing: dict[str, str]
+
+    def doing(self, mode: Mode) -> list[ModelSpec]:
+        """Models for a tab, those at hand first."""
+        able = [spec for spec in self.specs.values() if mode in spec.tasks]
+        return sorted(able, key=lambda spec: spec.id in self.missing)
+
+    def choices(self, mode: Mode) -> list[tuple[str, str]]:
+        """(label, id) for the model list of a tab."""
+        return [(self._label(spec), spec.id) for spec in self.doing(mode)]
+
+    def _label(self, spec: ModelSpec) -> str:
+        if spec.id not in self.missing:
+            return spec.title
+        size = f", a {gigabytes(spec.download_bytes)} download" if spec.download_bytes else ""
+        return f"{spec.title} (not on this computer{size})"
+
+    def notice(self, spec: ModelSpec) -> str:
+        """A line on what the model is, and what it needs if it is not here."""
+        reason = self.missing.get(spec.id)
+        needs = f'<p class="needs">{escape(reason)}</p>' if reason else ""
+        return f'<p class="about">{escape(spec.about)}</p>{needs}'
+
+
+@dataclass(kw_only=True)
+class Panel:
+    """The components of one tab. `fields` are its inputs by the name `build_request` knows."""
+
+    mode: Mode
+    fields: dict[str, Any] = field(default_factory=dict)
+    readout: Any = None
+    notice: Any = None
+    generate: Any = None
+    cancel: Any = None
+    examples: Any = None
+    slots: list[Any] = field(default_factory=list)
+    add_slot: Any = None
+    opened: Any = None  # how many character slots are open
+
+    @property
+    def kept(self) -> list[Any]:
+        """Components whose value a reload brings back, in the order of KEPT."""
+        return [self.fields[name] for name in KEPT]
+
+
+def prompt_box(panel: Panel, placeholder: str, hint: str) -> None:
+    """The prompt."""
+    panel.fields["prompt"] = gr.Textbox(
+        label="Prompt", placeholder=placeholder, info=hint, lines=3, max_lines=8, elem_classes="prompt",
+    )
+
+
+def negative_box(panel: Panel) -> None:
+    """The negative prompt: in sight on the Text tab, among Advanced on the others."""
+    panel.fields["negative_prompt"] = gr.Textbox(
+        label="Negative prompt (things to avoid)", placeholder="hat, glasses", lines=1,
+    )
+
+
+def settings(panel: Panel, catalogue: Catalogue) -> None:
+    """Shape, length, what they come to, and Advanced."""
+    spec = catalogue.doing(panel.mode)[0]
+    reach = length_range(spec)
+    choices = shape_choices(spec)
+    with gr.Group(elem_classes="shape-length"):
+        panel.fields["size"] = gr.Radio(choices, value=choices[0][1], label="Shape", elem_classes="shapes")
+        panel.fields["seconds"] = gr.Slider(
+            reach.low, reach.high, value=reach.default, step=reach.step, label="Length (seconds)",
+        )
+        panel.readout = gr.HTML(readout(spec, choices[0][1], reach.default), elem_classes="readout")
+    with gr.Accordion("Advanced", open=False, elem_classes="advanced"):
+        _advanced(panel, catalogue, spec)
+
+
+def bar(panel: Panel) -> None:
+    """Generate and Cancel; on a phone it stays at the bottom of the screen."""
+    with gr.Row(elem_classes="bar-row"):
+        panel.generate = gr.Button("Generate", variant="primary", size="lg", elem_classes="generate", scale=3)
+        panel.cancel = gr.Button("Cancel", size="lg", elem_classes="cancel", visible=False, scale=1, min_width=90)
+
+
+def _advanced(panel: Panel, catalogue: Catalogue, spec: ModelSpec) -> None:
+    if "negative_prompt" not in panel.fields:
+        negative_box(panel)
+    with gr.Row():
+        panel.fields["seed"] = gr.Number(
+            0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120,
+        )
+        panel.fields["random_seed"] = gr.Checkbox(
+            True, label="New seed each time", min_width=150, elem_classes="beside",
+        )
+    with gr.Row():
+        panel.fields["num_inference_steps"] = gr.Slider(
+            1, spec.max_inference_steps, value=spec.num_inference_steps, step=1, label="Inference steps",
+            info="More is slower and finer.", min_width=160,
+        )
+        panel.fields["guidance_scale"] = gr.Slider(
+            1, spec.max_guidance_scale, value=spec.guidance_scale, step=0.1, label="Guidance scale",
+            info="How closely to follow the prompt.", min_width=160,
+        )
+    panel.fields["model"] = gr.Dropdown(
+        catalogue.choices(panel.mode), value=spec.id, label="Model", filterable=False, elem_classes="model",
+    )
+    panel.notice = gr.HTML(catalogue.notice(spec), elem_classes="notice")

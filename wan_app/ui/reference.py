@@ -1,0 +1,66 @@
+"""The Reference tab: faces of people, called by name in the prompt, with their consent."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from wan_app.ui import examples
+from wan_app.ui.panel import Catalogue, Panel, bar, prompt_box, settings
+
+CONSENT = (
+    "I am the person in these pictures, or everyone in them has agreed to appear in generated video. "
+    "None of them is a child without a guardian's consent."
+)
+# Appends the name where the cursor is, so that nobody has to spell it.
+_INSERT = """(text) => {
+  const box = document.querySelector('#tab-reference-panel .prompt textarea') || {};
+  const at = box.selectionStart ?? text.length;
+  const before = text.slice(0, at), after = text.slice(box.selectionEnd ?? at);
+  const gap = before && !/\\s$/.test(before) ? ' ' : '';
+  return before + gap + 'NAME' + (/^\\s/.test(after) ? '' : ' ') + after;
+}"""
+
+
+def build(catalogue: Catalogue) -> Panel:
+    """The tab's components: one slot a character, as many as the most able model takes."""
+    panel = Panel(mode="reference")
+    able = catalogue.doing("reference")
+    with gr.Tab("Reference", id="reference", elem_id="tab-reference"):
+        with gr.Column(elem_id="tab-reference-panel"):
+            inserts = [_slot(panel, number, able[0].max_reference_images) for number in
+                       range(1, max(spec.max_characters for spec in able) + 1)]
+            panel.opened = gr.State(1)
+            panel.add_slot = gr.Button(
+                "Add a character", size="sm", elem_classes="quiet", visible=able[0].max_characters > 1,
+            )
+            prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
+            for number, insert in enumerate(inserts, 1):
+                insert.click(
+                    None, panel.fields["prompt"], panel.fields["prompt"],
+                    js=_INSERT.replace("NAME", f"character{number}"), api_visibility="private",
+                )
+            panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
+            settings(panel, catalogue)
+            bar(panel)
+            panel.examples = examples.row("reference")
+    return panel
+
+
+def pictures_label(most: int) -> str:
+    """Label of a face slot."""
+    return "Face pictures" if most == 1 else f"Face pictures, 1 to {most}"
+
+
+def _slot(panel: Panel, number: int, most: int) -> gr.Button:
+    name = f"character{number}"
+    with gr.Group(visible=number == 1, elem_classes="character") as group:
+        with gr.Row(elem_classes="character-head"):
+            gr.HTML(f"<b>{name}</b>", elem_classes="character-name", min_width=90)
+            insert = gr.Button("Insert name", size="sm", elem_classes="quiet", scale=0, min_width=110)
+        panel.fields[f"faces{number}"] = gr.Gallery(
+            label=pictures_label(most), file_types=["image"], type="filepath", interactive=True, columns=4,
+            fit_columns=False, height=190, object_fit="cover", sources=["upload", "webcam", "clipboard"],
+            buttons=[], elem_classes="faces",
+        )
+    panel.slots.append(group)
+    return insert

@@ -1,0 +1,20 @@
+() => {
+  const shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent !== null);
+
+  // Ctrl+Enter (Cmd+Enter on a Mac) presses the Generate button in sight.
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+    const button = shown('button.generate');
+    if (!button || button.disabled) return;
+    event.preventDefault();
+    button.click();
+  }, true);
+
+  // On a phone the stage lies below the inputs: go there when something starts to happen on it.
+  document.addEventListener('click', (event) => {
+    const starts = event.target.closest && event.target.closest('button.generate, button.example');
+    if (!starts || window.innerWidth > 820) return;
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    document.getElementById('stage')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
+  });
+}
