@@ -113,7 +113,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "zero bytes": (lambda f: cut(f, TRANSFORMER, 0), TRANSFORMER.name),
     "cut in the header": (lambda f: cut(f, TRANSFORMER, 400), TRANSFORMER.name),
     "cut in the tensors": (lambda f: cut(f, TRANSFORMER, 100_000), "cut short"),
-    "text for weights": (lambda f: (f / TRANSFORMER).write_text("version https://git-lfs" * 9), TRANSFORMER.name),
+    "an LFS pointer": (lambda f: (f / TRANSFORMER).write_text("version https://git-lfs"), TRANSFORMER.name),
 }
 
 
