@@ -16,7 +16,6 @@ from threading import Event
 import numpy as np
 
 from wan_app import cli, services
-
 from wan_app.errors import ModelUnavailable, OutOfMemory, WorkerDied
 from wan_app.families.base import Output, Plan
 from wan_app.generate import VideoRecipe
@@ -40,7 +39,7 @@ TINY_JPEG = b"\xff\xd8\xff\xd9"
 
 
 def misbehave(prompt: str, stage: str, report: Reporter) -> None:
-    """Do what the prompt says about `stage` (encoding, denoising, decoding): hang, stall, crash, boom, oom, memory, unavailable."""
+    """Do what the prompt says of `stage` (encoding, denoising, decoding), such as "boom in decoding"."""
     if f"hang in {stage}" in prompt:  # heeds a cancel, as real blocks do
         while True:
             report.check()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import traceback
@@ -56,14 +57,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings.from_environment()
     try:
         args = _parser().parse_args(argv)
-        return args.run(args, settings)
+        code = args.run(args, settings)
+        sys.stdout.flush()
+        return code
     except WanAppError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        return 1  # the reader of our output (`| head`) has gone; nobody is left to tell
+        # The reader of our output (`| head`) has gone: nobody is left to tell, and Python must not
+        # try once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         print(f"Unexpected {type(error).__name__}: {_one_line(error)}{_log(settings)}", file=sys.stderr)
         return 1

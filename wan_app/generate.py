@@ -51,7 +51,7 @@ def generate_video(
     clock.lap("export")
     return GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=facts.width, height=facts.height,
-        num_frames=facts.num_frames, fps=facts.fps, seconds=facts.seconds, timings=clock.timings(),
+        num_frames=facts.num_frames, fps=facts.fps, seconds=facts.seconds, audio=facts.audio, timings=clock.timings(),
     )
 
 

@@ -81,10 +81,15 @@ class Services:
     def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
         """Stop a job: at once while it waits, within one step's block while it runs.
 
-        Nothing happens to a job that has ended. Raises JobNotFound.
+        Nothing happens to a job that has ended.
+
+        Raises:
+            JobNotFound: also for a job of another owner.
+            InvalidRequest: another process on the same data folder runs it.
         """
-        self.job(job_id, owner=owner)
-        self._queue.cancel(job_id)
+        job = self.job(job_id, owner=owner)
+        if not self._queue.cancel(job_id) and not job.ended and not self.job(job_id, owner=owner).ended:
+            raise InvalidRequest("job", f"{job_id}, which another process runs", "a cancel (Ctrl+C) there")
         return self.job(job_id, owner=owner)
 
     def job(self, job_id: str, *, owner: str = "local") -> JobView:

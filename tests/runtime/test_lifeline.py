@@ -21,7 +21,8 @@ def test_a_killed_process_is_dead_and_its_file_goes(tmp_path: Path):
         "import sys, time; from pathlib import Path; from wan_app.runtime.lifeline import Lifeline;"
         "one = Lifeline(Path(sys.argv[1])); print(one.token, flush=True); time.sleep(60)"
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     token = child.stdout.readline().strip()
     assert is_alive(tmp_path, token)
     child.send_signal(signal.SIGKILL)

@@ -60,7 +60,7 @@ def fake_torch(monkeypatch):
 def test_out_of_memory_is_recognised_only_truly(fake_torch):
     assert is_out_of_memory(fake_torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: you tried"))
     caused = ValueError("could not load")
     caused.__cause__ = MemoryError()
     assert is_out_of_memory(caused)

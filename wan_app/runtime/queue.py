@@ -66,17 +66,18 @@ class JobQueue:
             self._changed.notify_all()
         return job.id
 
-    def cancel(self, job_id: str) -> None:
-        """End a waiting job at once, ask a running one to stop; nothing for one that has ended."""
+    def cancel(self, job_id: str) -> bool:
+        """End a waiting job at once, ask a running one to stop; False if no such job lives here."""
         with self._changed:
-            waiting = job_id in self._waiting
+            living, waiting = job_id in self._live, job_id in self._waiting
             if waiting:
                 self._waiting.remove(job_id)
         if waiting:
             self._publish(job_id, Cancelled())
             self._renumber()
-        elif job_id in self._live:
+        elif living:
             self._worker.cancel(job_id)
+        return living
 
     def job(self, job_id: str) -> JobView | None:
         """The job as it stands, from memory while it lives, else from the ledger."""

@@ -1,0 +1,247 @@
+"""The command line: exit codes, one-line errors, JSON, repeat, Ctrl+C. Fake model, real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests import fakes
+from wan_app import cli, services
+
+SHORT = ["--prompt", "a cat in the park", "--seconds", "0.6", "--num-inference-steps", "2", "--seed", "3"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("WAN_APP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WAN_APP_DEVICE", "cpu")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def fake(data, monkeypatch):
+    """The command line in this process, with the fake model behind it."""
+    monkeypatch.setattr(services, "RECIPE", fakes.RECIPE)
+    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
+    # Signals belong to pytest here; the subprocess tests below try the real ones.
+    monkeypatch.setattr(cli, "_interrupt_on_termination", lambda: None)
+
+
+@pytest.fixture
+def face(tmp_path):
+    Image.new("RGB", (64, 64), (200, 150, 120)).save(tmp_path / "face.png")
+    return str(tmp_path / "face.png")
+
+
+def run(capsys, *args):
+    code = cli.main([str(one) for one in args])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def refused(capsys, *args, code=2):
+    """The one line of a refusal."""
+    got, out, err = run(capsys, *args)
+    assert (got, out) == (code, ""), err
+    assert err.endswith("\n") and err.count("\n") == 1 and "Traceback" not in err
+    return err.strip()
+
+
+@pytest.mark.parametrize("args, said", [
+    ([], "generate|models|jobs|serve"),
+    (["dance"], "'dance'"),
+    (["generate"], "mode: got nothing; needed one of text, image, reference"),
+    (["generate", "video", "--prompt", "x"], "mode: got 'video'"),
+    (["generate", "text"], "prompt: got nothing"),
+    (["generate", "text", "--prompt", "  "], "prompt: got nothing"),
+    (["generate", "text", "--prompt", "x" * 20_000], "prompt: got 20000 characters"),
+    (["generate", "text", "--prompt", "a\x00b"], "U+0000"),
+    (["generate", "text", "--prompt", "x", "--size", "big"], "size: got 'big'"),
+    (["generate", "text", "--prompt", "x", "--size", "0x0"], "got 0"),
+    (["generate", "text", "--prompt", "x", "--size=-128x-128"], "got -128"),
+    (["generate", "text", "--prompt", "x", "--size", "127x127"], "size: got 127x127"),
+    (["generate", "text", "--prompt", "x", "--size", "99999999x9"], "got 99999999"),
+    (["generate", "text", "--prompt", "x", "--seconds", "0"], "seconds: got 0"),
+    (["generate", "text", "--prompt", "x", "--seconds", "nan"], "seconds: got nan"),
+    (["generate", "text", "--prompt", "x", "--seconds", "1e9"], "seconds: got 1000000000"),
+    (["generate", "text", "--prompt", "x", "--seconds", "soon"], "seconds: got 'soon'"),
+    (["generate", "text", "--prompt", "x", "--seed", "-1"], "seed: got -1"),
+    (["generate", "text", "--prompt", "x", "--seed", str(2**31)], "seed: got 2147483648"),
+    (["generate", "text", "--prompt", "x", "--seed", "1.5"], "seed: got '1.5'"),
+    (["generate", "text", "--prompt", "x", "--num-inference-steps", "0"], "num_inference_steps: got 0"),
+    (["generate", "text", "--prompt", "x", "--guidance-scale", "inf"], "guidance_scale: got inf"),
+    (["generate", "text", "--prompt", "x", "--model", "sora"], "model: got 'sora'"),
+    (["generate", "text", "--prompt", "x", "--steps", "4"], "--steps"),
+    (["generate", "text", "--prompt", "x", "--out", "/no/such/folder/x.mp4"], "out: got"),
+    (["generate", "image", "--prompt", "x"], "image: got nothing"),
+    (["generate", "image", "--prompt", "x", "--image", "/no/such/picture.png"], "image: got"),
+    (["generate", "reference", "--prompt", "x", "--consent"], "characters: got 0"),
+    (["generate", "reference", "--prompt", "x", "--consent", "--character", "anna"], "character: got 'anna'"),
+    (["generate", "reference", "--prompt", "x", "--consent", "--voice", "v.wav"], "voice"),
+    (["generate", "--from", "/no/such/file.mp4"], "from: got"),
+    (["serve", "--port", "web"], "port: got 'web'"),
+])
+def test_bad_input_is_one_line_and_exit_code_2(fake, capsys, args, said):
+    assert said in refused(capsys, *args)
+
+
+def test_reference_needs_consent(fake, capsys, face):
+    said = refused(capsys, "generate", "reference", *SHORT, "--face", face)
+    assert said.startswith("consent: got no consent; needed") and "--consent" in said
+
+
+def test_missing_weights_are_exit_code_3(data, capsys):
+    said = refused(capsys, "generate", "text", "--prompt", "x", "--model", "wan2.1-vace-1.3b", code=3)
+    assert "Wan-AI/Wan2.1-VACE-1.3B-diffusers" in said and "--weights" in said
+
+
+def test_a_data_folder_that_cannot_be_used(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WAN_APP_DATA_DIR", str(tmp_path / "file"))
+    assert refused(capsys, "jobs").startswith("data_dir: got")
+
+
+def test_a_mistake_of_ours_is_one_line_and_a_log(data, capsys, monkeypatch):
+    monkeypatch.setattr(services.Services, "models", lambda self: 1 // 0)
+    said = refused(capsys, "models", code=1)
+    assert said.startswith("Unexpected ZeroDivisionError") and "cli.log" in said
+    assert "Traceback" in (data / "logs" / "cli.log").read_text()
+
+
+@pytest.mark.parametrize("prompt, code", [("oom in denoising", 4), ("unavailable in encoding", 3),
+                                          ("crash in denoising", 1), ("boom in decoding", 1)])
+def test_a_job_that_fails_gives_its_exit_code(fake, capsys, tmp_path, prompt, code):
+    out = tmp_path / "clip.mp4"
+    refused(capsys, "generate", "text", *SHORT, "--prompt", prompt, "--out", out, code=code)
+    assert not out.exists()
+
+
+def test_generate_prints_the_result_as_json(fake, capsys, tmp_path):
+    out = tmp_path / "clip.mp4"
+    code, printed, err = run(capsys, "generate", "text", *SHORT, "--out", out, "--json")
+    result = json.loads(printed)
+    assert code == 0 and err == ""
+    assert set(result) == {"file", "model", "mode", "seed", "width", "height", "num_frames", "fps", "seconds",
+                           "audio", "timings", "watermark_id", "consent_id"}
+    assert (result["file"], result["seed"], result["mode"]) == (str(out), 3, "text")
+    assert out.read_bytes()[4:8] == b"ftyp"
+    code, printed, _ = run(capsys, "jobs", "--json")
+    assert [(row["state"], row["file"]) for row in json.loads(printed)] == [("finished", str(out))]
+
+
+def test_without_out_the_file_stays_in_the_data_folder(fake, data, capsys):
+    code, printed, _ = run(capsys, "generate", "text", *SHORT)
+    assert code == 0 and Path(printed.strip()).is_relative_to(data) and Path(printed.strip()).exists()
+
+
+def test_relative_paths_are_ours_not_the_workers(fake, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "generate", "text", *SHORT, "--out", "clip.mp4")[0] == 0
+    assert (tmp_path / "clip.mp4").exists()
+
+
+def test_from_repeats_exactly_and_flags_change_what_they_name(fake, capsys, tmp_path, face):
+    first, again, other = (tmp_path / f"{name}.mp4" for name in ("first", "again", "other"))
+    assert run(capsys, "generate", "reference", *SHORT, "--face", face, "--consent", "--out", first)[0] == 0
+    assert run(capsys, "generate", "--from", first, "--out", again)[0] == 0
+    assert again.read_bytes() == first.read_bytes()
+    code, printed, _ = run(
+        capsys, "generate", "--from", first, "--out", other, "--seed", 4, "--seconds", 2, "--json"
+    )
+    result = json.loads(printed)
+    assert (code, result["mode"], result["seed"], result["num_frames"]) == (0, "reference", 4, 17)
+    assert "mode: got 'text'; needed reference" in refused(capsys, "generate", "text", "--from", first)
+
+
+def test_characters_and_faces_make_the_cast(face):
+    args = cli._parser().parse_args([
+        "generate", "reference", "--prompt", "x", "--face", "a.png", "--face", "b.png", "--voice", "v.wav",
+        "--character", "Bo=c.png,d.jpg,say.WAV",
+    ])
+    first, second = cli._request(args, None).characters
+    assert (first.name, second.name) == ("character1", "Bo")
+    assert (first.faces, first.voice) == ((Path("a.png"), Path("b.png")), Path("v.wav"))
+    assert (second.faces, second.voice) == ((Path("c.png"), Path("d.jpg")), Path("say.WAV"))
+
+
+def test_models_as_json(data, capsys):
+    code, printed, err = run(capsys, "models", "--json")
+    rows = json.loads(printed)
+    assert (code, err) == (0, "")
+    assert [row["id"] for row in rows][:1] == ["pocket"] and all("available" in row for row in rows)
+
+
+def test_serve_passes_its_flags_on(data, monkeypatch):
+    import types
+
+    seen = []
+    monkeypatch.setitem(sys.modules, "wan_app.ui.launch", types.SimpleNamespace(serve=seen.append))
+    assert cli.main(["serve", "--host", "0.0.0.0", "--port", "8123"]) == 0
+    assert (seen[0].host, seen[0].port, seen[0].data_dir) == ("0.0.0.0", 8123, data)
+
+
+# --- As a program of its own -----------------------------------------------------------------
+
+
+def start(*args, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes", *map(str, args)], stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_denoising(data, tmp_path, sent):
+    out = tmp_path / "clip.mp4"
+    args = ("generate", "text", "--prompt", "hang in denoising", "--out", out)
+    program = start(*args, stderr=subprocess.PIPE)
+    wait_for(lambda: '"Reading the prompt"' in rows(data))
+    began = time.monotonic()
+    program.send_signal(sent)
+    printed, err = program.communicate(timeout=10)
+    assert (program.returncode, printed, err) == (130, "", "Cancelled\n")
+    assert time.monotonic() - began < 3
+    assert [one.name for one in tmp_path.iterdir()] == ["data"]
+    assert '"cancelled"' in rows(data)
+
+
+def test_somebody_looking_sees_progress(data, tmp_path):
+    ours, theirs = pty.openpty()
+    program = start("generate", "text", *SHORT, "--out", tmp_path / "clip.mp4", stderr=theirs)
+    os.close(theirs)
+    printed = program.communicate(timeout=30)[0]
+    assert program.returncode == 0 and printed.strip().endswith("clip.mp4")
+    seen = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "Reading the prompt" in seen and "step 2 of 2" in seen
+
+
+def test_a_closed_pipe_is_no_traceback(data):
+    program = start("models", "--json", stderr=subprocess.PIPE)
+    program.stdout.close()  # before anything is written
+    assert program.stderr.read() == "" and program.wait(20) == 1
+
+
+def rows(data):
+    """States and last events in the ledger, as text; read as another program would."""
+    try:
+        with sqlite3.connect(f"file:{data / 'ledger.sqlite3'}?mode=ro", uri=True) as ledger:
+            return json.dumps(ledger.execute("SELECT state, event FROM jobs").fetchall()).replace('\\"', '"')
+    except sqlite3.OperationalError:
+        return ""  # not there yet
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

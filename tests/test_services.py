@@ -1,0 +1,284 @@
+"""Services as the page and the API use it: the real queue and worker process, the fake model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from tests import fakes
+from wan_app import services as services_module
+from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable, StorageError
+from wan_app.runtime.lifeline import Lifeline
+from wan_app.services import Services
+from wan_app.settings import Settings
+from wan_app.types import Cancelled, Character, Failed, Finished, GenerationRequest, Loading, Queued
+
+TEXT = GenerationRequest(mode="text", prompt="a cat in the park", num_inference_steps=2, seconds=0.6, seed=3)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(data_dir=tmp_path / "data", device="cpu")
+
+
+@pytest.fixture
+def worker():
+    return fakes.ScriptedWorker()
+
+
+@pytest.fixture
+def services(settings, worker, monkeypatch):
+    """With weights always here and a worker without a process."""
+    monkeypatch.setattr(services_module.weights, "locate", lambda *_: None)
+    one = Services(settings, worker=worker)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def face(tmp_path):
+    path = tmp_path / "face.png"
+    Image.new("RGB", (64, 64), (200, 150, 120)).save(path)
+    return path
+
+
+def reference(face, **changes):
+    people = (Character(name="character1", faces=(face,)),)
+    return replace(TEXT, mode="reference", characters=people, consent=True, **changes)
+
+
+def test_a_submitted_request_has_every_default_filled_in(services):
+    job = services.job(services.submit(replace(TEXT, seed=None)))
+    request = job.request
+    assert request.model == job.model == "pocket" and request.seed is not None
+    assert None not in (request.width, request.height, request.num_frames, request.guidance_scale)
+
+
+@pytest.mark.parametrize("change, field", [
+    ({"prompt": "  "}, "prompt"), ({"model": "nope"}, "model"), ({"mode": "dance"}, "mode"),
+    ({"seconds": float("nan")}, "seconds"), ({"width": 0, "height": 0}, "width"), ({"seed": -1}, "seed"),
+    ({"mode": "image"}, "image"),
+])
+def test_a_bad_request_queues_nothing(services, change, field):
+    with pytest.raises(InvalidRequest) as caught:
+        services.submit(replace(TEXT, **change))
+    assert caught.value.field == field and services.jobs() == []
+
+
+@pytest.mark.parametrize("consent", [False, None, "yes", 1])
+def test_reference_needs_consent_and_keeps_no_face_without_it(services, face, settings, consent):
+    with pytest.raises(InvalidRequest, match="^consent: got no consent"):
+        services.submit(replace(reference(face), consent=consent))
+    assert services.jobs() == [] and not settings.inputs_dir.exists()
+
+
+def test_pictures_are_kept_and_the_originals_may_go(services, face, settings):
+    job = services.job(services.submit(reference(face)))
+    kept = job.request.characters[0].faces[0]
+    face.unlink()
+    assert kept.parent == settings.inputs_dir and Image.open(kept).size == (64, 64)
+
+
+def test_a_picture_that_is_none_is_refused_by_field(services, tmp_path):
+    text = tmp_path / "picture.png"
+    text.write_text("not a picture")
+    with pytest.raises(InvalidRequest) as caught:
+        services.submit(replace(TEXT, mode="image", image=text))
+    assert caught.value.field == "image" and services.jobs() == []
+
+
+def test_a_voice_for_a_silent_model_is_refused(services, face):
+    request = reference(face)
+    people = (replace(request.characters[0], voice=face),)
+    with pytest.raises(InvalidRequest, match="^voice"):
+        services.submit(replace(request, characters=people))
+
+
+def test_missing_weights_are_said_at_once(settings, worker, face):
+    one = Services(settings, worker=worker)
+    with pytest.raises(ModelUnavailable, match="VACE"):
+        one.submit(replace(reference(face), model="wan2.1-vace-1.3b", seconds=None))
+    assert one.jobs() == [] and not settings.inputs_dir.exists()
+    one.close()
+
+
+def test_an_output_that_cannot_be_written_is_refused_first(services, tmp_path):
+    with pytest.raises(StorageError, match="^out"):
+        services.submit(replace(TEXT, prompt=""), out=tmp_path / "no" / "clip.mp4")
+
+
+def test_jobs_are_their_owners_only(services):
+    job_id = services.submit(TEXT, owner="anna")
+    assert services.job(job_id, owner="anna").owner == "anna"
+    for call in (services.job, services.cancel, services.watch):
+        with pytest.raises(JobNotFound):
+            call(job_id, owner="ben")
+    for nonsense in ("", "x" * 500, None, 7):
+        with pytest.raises(JobNotFound):
+            services.job(nonsense, owner="anna")
+    assert [one.id for one in services.jobs(owner="anna")] == [job_id]
+    assert services.jobs(owner="ben") == [] and len(services.jobs()) == 1
+
+
+def test_submit_cancel_watch(services, worker):
+    running = services.submit(replace(TEXT, prompt="wait"))
+    waiting = services.submit(TEXT)
+    events = services.watch(running)
+    assert isinstance(next(events), Queued) and isinstance(next(events), Loading)
+    assert services.cancel(waiting).state == "cancelled"
+    services.cancel(running)
+    assert list(events) == [Cancelled()]
+    assert services.cancel(running).state == "cancelled"  # after the end: nothing happens
+
+
+def test_models_say_what_is_here(services, settings):
+    rows = services.models()
+    assert rows[0]["id"] == "pocket" and rows[0]["available"] and rows[0]["reason"] is None
+    assert {"family", "tasks", "licence", "memory", "fps", "frame_grid", "native_audio",
+            "max_reference_images", "max_voices"} <= set(rows[0])
+
+
+def test_models_say_why_they_are_not(settings, worker):
+    one = Services(settings, worker=worker)
+    row = {row["id"]: row for row in one.models()}["wan2.1-vace-1.3b"]
+    assert not row["available"] and "Wan-AI/Wan2.1-VACE-1.3B-diffusers" in row["reason"]
+    one.close()
+
+
+# --- Restarts --------------------------------------------------------------------------------
+
+
+def test_jobs_of_a_dead_server_fail_with_the_reason(settings, services, worker):
+    job_id = services.submit(replace(TEXT, prompt="wait"))
+    events = services.watch(job_id)
+    next(events), next(events)
+    out = services.job(job_id).out
+    out.parent.mkdir(parents=True)
+    services._lifeline._file.close()  # what the system does when the process is gone
+    after = Services(settings, worker=fakes.ScriptedWorker())
+    row = after.job(job_id)
+    assert (row.state, row.error_kind) == ("failed", "WorkerDied")
+    assert row.error == "The studio stopped while this job was running; send it again"
+    assert not out.parent.exists()
+    after.close()
+    worker.go_on.set()
+
+
+def test_jobs_of_a_living_server_are_left_alone_and_can_be_watched(settings, services, worker):
+    job_id = services.submit(replace(TEXT, prompt="wait"))
+    other = Services(settings, worker=fakes.ScriptedWorker())
+    assert other.job(job_id).state in ("queued", "running")
+    worker.go_on.set()
+    assert isinstance(list(other.watch(job_id))[-1], Finished)
+    other.close()
+
+
+def test_a_job_running_in_another_process_cannot_be_cancelled_from_here(settings, services, worker):
+    job_id = services.submit(replace(TEXT, prompt="wait"))
+    other = Services(settings, worker=fakes.ScriptedWorker())
+    with pytest.raises(InvalidRequest, match="another process"):
+        other.cancel(job_id)
+    worker.go_on.set()
+    other.close()
+
+
+def test_kill_right_after_submit_keeps_the_row(settings):
+    program = (
+        "import os, signal, sys, pathlib; from tests import fakes; fakes.install();"
+        "from wan_app.services import Services; from wan_app.settings import Settings;"
+        "from wan_app.types import GenerationRequest;"
+        "one = Services(Settings(data_dir=pathlib.Path(sys.argv[1]), device='cpu'));"
+        "print(one.submit(GenerationRequest(mode='text', prompt='a cat')), flush=True);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(settings.data_dir)], capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    after = Services(settings, worker=fakes.ScriptedWorker())
+    row = after.job(done.stdout.strip())
+    assert row.state == "failed" and "send it again" in row.error and row.request.prompt == "a cat"
+    after.close()
+
+
+def test_a_lock_file_of_another_kind_of_server_harms_nothing(settings, worker):
+    Lifeline(settings.servers_dir)
+    Services(settings, worker=worker).close()
+
+
+# --- With the real worker process ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services_module, "RECIPE", fakes.RECIPE)
+        patch.setattr(services_module.weights, "locate", lambda *_: None)
+        one = Services(Settings(data_dir=tmp_path_factory.mktemp("whole"), device="cpu"))
+        yield one
+        one.close()
+
+
+def test_from_request_to_file_and_back_to_the_request(whole, face):
+    job_id = whole.submit(reference(face))
+    assert isinstance(list(whole.watch(job_id))[-1], Finished)
+    job = whole.job(job_id)
+    result = job.result
+    assert job.file.stat().st_size > 1000 and result.seed == 3 and result.num_frames == job.request.num_frames
+    assert (result.width, result.height) == (512, 512)
+    assert whole.request_of(job.file) == job.request
+    # Nothing in the file tells where its maker keeps things.
+    assert os.fsencode(str(whole.settings.data_dir)) not in job.file.read_bytes()
+
+
+def test_a_repeated_request_makes_the_same_file(whole, tmp_path):
+    first = whole.submit(TEXT)
+    list(whole.watch(first))
+    again = whole.submit(whole.request_of(whole.job(first).file), out=tmp_path / "again.mp4")
+    list(whole.watch(again))
+    assert (tmp_path / "again.mp4").read_bytes() == whole.job(first).file.read_bytes()
+
+
+def test_a_file_without_a_request_is_refused(whole, tmp_path):
+    (tmp_path / "other.mp4").write_bytes(b"nothing")
+    with pytest.raises(InvalidRequest, match="^from"):
+        whole.request_of(tmp_path / "other.mp4")
+
+
+@pytest.mark.parametrize("prompt, kind, exit_code", [
+    ("crash in encoding", "WorkerDied", 1), ("memory in denoising", "OutOfMemory", 4),
+    ("unavailable in encoding", "ModelUnavailable", 3), ("boom in decoding", "WanAppError", 1),
+])
+def test_a_failing_job_says_so_and_the_next_one_works(whole, prompt, kind, exit_code):
+    bad, good = whole.submit(replace(TEXT, prompt=prompt)), whole.submit(TEXT)
+    failed = list(whole.watch(bad))[-1]
+    assert isinstance(failed, Failed) and (failed.kind, failed.exit_code) == (kind, exit_code)
+    assert "\n" not in failed.error
+    assert isinstance(list(whole.watch(good))[-1], Finished)
+
+
+def test_the_queue_itself_costs_little(whole):
+    list(whole.watch(whole.submit(TEXT)))  # the worker is up
+    costs = []
+    for _ in range(3):
+        start = time.monotonic()
+        job_id = whole.submit(TEXT)
+        list(whole.watch(job_id))
+        costs.append(time.monotonic() - start - whole.job(job_id).result.timings["total"])
+    assert min(costs) < 0.1
+
+
+def test_the_server_process_stays_light():
+    program = (
+        "import sys; import wan_app.services, wan_app.cli;"
+        "print([one for one in ('torch', 'diffusers', 'transformers', 'gradio') if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
