@@ -116,7 +116,7 @@ class GenerationResult:
 
 @dataclass(frozen=True)
 class Queued:
-    """Waiting; `position` 0 is next."""
+    """Waiting; `position` is how many jobs come before this one, the running one among them."""
 
     position: int
 

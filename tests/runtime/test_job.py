@@ -56,7 +56,7 @@ def test_a_row_tells_file_or_error_or_progress(make_job, make_task):
     running = replace(job, state="running", event=Step(1, 2))
     assert running.to_json()["progress"]["index"] == 1
     failed = replace(job, state="failed", failure=Failed("too big", "OutOfMemory", 4)).to_json()
-    assert (failed["error"], failed["exit_code"]) == ("too big", 4) and "file" not in failed
+    assert (failed["error"], failed["exit_code"]) == ("too big", 4) and failed["file"] is None
     done = replace(job, state="finished", result=result_of(make_task())).to_json()
-    assert done["file"].endswith("clip.mp4") and "error" not in done
+    assert done["file"].endswith("clip.mp4") and done["error"] is None
     assert replace(job, state="cancelled").exit_code == 130

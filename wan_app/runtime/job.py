@@ -84,15 +84,15 @@ class JobView:
         return 130 if self.state == "cancelled" else 0
 
     def to_json(self) -> dict[str, Any]:
-        """The row that `jobs --json` prints: with `file` and `result`, or `error`, or `progress`."""
+        """The row that `jobs --json` prints; `file` and `error` are null until there is one."""
         row: dict[str, Any] = {
             "id": self.id, "state": self.state, "mode": self.mode, "model": self.model,
-            "created": self.created,
+            "created": self.created, "file": str(self.file) if self.file else None, "error": self.error,
         }
         if self.result:
-            row |= {"file": str(self.result.file), "result": self.result.to_json()}
+            row["result"] = self.result.to_json()
         elif self.failure:
-            row |= {"error": self.failure.error, "error_kind": self.failure.kind, "exit_code": self.exit_code}
+            row |= {"error_kind": self.failure.kind, "exit_code": self.exit_code}
         elif not self.ended and self.event:
             row["progress"] = event_to_json(self.event)
         return row

@@ -65,6 +65,7 @@ class ProcessWorker:
     def __init__(self, settings: Settings, recipe: str, *, cancel_grace: float = CANCEL_GRACE) -> None:
         self._settings, self._recipe, self._grace = settings, recipe, cancel_grace
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready: subprocess.Popen[bytes] | None = None  # the one that has taken a task before
         self._starting = threading.Lock()
         self._sending = threading.Lock()
         self._closed = False
@@ -89,7 +90,7 @@ class ProcessWorker:
             if unwanted:
                 yield Cancelled()
                 return
-            if self.pid is None:
+            if self.pid is None or self._process is not self._ready:
                 yield Loading("Starting the worker")
             yield from self._events(task)
         finally:
@@ -146,6 +147,7 @@ class ProcessWorker:
                 if task.job_id in self._cancelled:  # it came while no child was there to be told
                     self._send(process, ("cancel", task.job_id))
                 _receive(process)
+                self._ready = process
             except (EOFError, OSError):
                 if last_try or task.job_id in self._cancelled:
                     break

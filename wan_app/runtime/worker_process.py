@@ -6,6 +6,7 @@ a listener thread takes cancels, and ends the process when the server is gone.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import os
@@ -181,6 +182,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 def main() -> None:
     """Serve tasks until the server is gone."""
+    faulthandler.enable()  # a segmentation fault leaves a stack in the worker's log
     stdin, stdout = _take_pipes()
     settings = pickle.load(stdin)
     sending = threading.Lock()
