@@ -8,6 +8,7 @@ import gradio as gr
 
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
+from wan_app.ui.markup import html
 from wan_app.ui.panel import Catalogue
 from wan_app.ui.words import gigabytes
 
@@ -24,9 +25,9 @@ video, result = studio.predict(
 def build(catalogue: Catalogue, settings: Settings) -> None:
     """The tab; it has no inputs."""
     with gr.Tab("About", id="about", elem_id="tab-about"):
-        gr.HTML(_intro(catalogue), elem_classes="about-page")
-        gr.HTML(_models(catalogue), elem_classes="about-page")
-        gr.HTML(_privacy(settings), elem_classes="about-page")
+        html(_intro(catalogue), elem_classes="about-page")
+        html(_models(catalogue), elem_classes="about-page")
+        html(_privacy(settings), elem_classes="about-page")
         with gr.Accordion("From Python", open=False):
             gr.Code(_CODE, language="python", interactive=False, show_label=False, container=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Shares of the progress bar, from measured pocket jobs on two cores: loading is short once the
 # worker is warm, the denoising steps are most of the time, decoding and writing the rest.
 _LOADING, _STEPS = 0.04, 0.86
+_FLAG = re.compile(r" \(--[^)]*\)")
 _TITLES = {
     "ModelUnavailable": "This model is not on this computer",
     "OutOfMemory": "Not enough memory",
@@ -95,7 +97,8 @@ def failed(error: str, kind: str = "WanAppError") -> str:
     field, colon, rest = error.partition(": got ")
     if kind in ("InvalidRequest", "StorageError") and colon:
         title = field_label(field)
-        error = f"Got {rest}"
+        # The page has no flags: what the command line is told in brackets stays out.
+        error = f"Got {_FLAG.sub('', rest)}."
     return _card(
         "failed",
         f'<div class="alert" role="alert" data-field="{escape(field if colon else "")}"><b>{escape(title)}</b>'

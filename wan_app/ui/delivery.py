@@ -51,7 +51,7 @@ def public_request(request: GenerationRequest) -> dict[str, Any]:
     for one in data["characters"]:
         one["faces"] = [Path(face).name for face in one["faces"]]
         one["voice"] = Path(one["voice"]).name if one.get("voice") else None
-    return {key: value for key, value in data.items() if value not in (None, "", [])}
+    return {key: value for key, value in data.items() if value not in (None, "", [], False)}
 
 
 def slug(prompt: str) -> str:

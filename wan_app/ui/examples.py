@@ -15,6 +15,7 @@ import gradio as gr
 from wan_app.settings import ASSETS
 from wan_app.types import Mode
 from wan_app.ui.card import file_url
+from wan_app.ui.markup import html
 
 FOLDER = ASSETS / "examples"
 # The clips play while pointed at or focused; a row of moving pictures would not be calm.
@@ -71,7 +72,7 @@ def row(mode: Mode) -> gr.HTML | None:
     if not found:
         return None
     buttons = "".join(_button(index, one) for index, one in enumerate(found))
-    return gr.HTML(
+    return html(
         f'<p class="examples-title">Examples</p><div class="examples-list">{buttons}</div>',
         elem_classes="examples", js_on_load=_ON_LOAD,
     )

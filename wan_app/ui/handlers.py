@@ -15,7 +15,7 @@ from wan_app.ui import card, examples
 from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.form import build_request
 from wan_app.ui.panel import KEPT, Catalogue, Panel
-from wan_app.ui.reference import pictures_label
+from wan_app.ui.reference import slot_head
 from wan_app.ui.stage import Stage
 from wan_app.ui.words import length_range, readout, shape_choices
 
@@ -229,10 +229,10 @@ class Page:
         updates: Updates = {panel.opened: 1, panel.add_slot: gr.update(visible=spec.max_characters > 1)}
         for number, slot in enumerate(panel.slots, 1):
             updates[slot] = gr.update(visible=number == 1)
-            faces = panel.fields[f"faces{number}"]
-            label = pictures_label(spec.max_reference_images)
-            # A slot that closes is emptied: a hidden face must not be sent along.
-            updates[faces] = gr.update(label=label) if number == 1 else gr.update(label=label, value=None)
+            updates[panel.heads[number - 1]] = slot_head(number, spec.max_reference_images)
+            if number > 1:
+                # A slot that closes is emptied: a hidden face must not be sent along.
+                updates[panel.fields[f"faces{number}"]] = None
         return updates
 
     def _restore(self, panel: Panel, form: Any) -> Updates:

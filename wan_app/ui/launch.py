@@ -15,6 +15,7 @@ from wan_app.families import registry
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
 from wan_app.ui.handlers import Page
+from wan_app.ui.markup import html
 from wan_app.ui.panel import KEPT, Catalogue, Panel
 from wan_app.ui.web import Headers
 
@@ -39,7 +40,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
         session = gr.BrowserState(
             {"visitor": None, "job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
         )
-        gr.HTML(_header(settings), elem_id="header")
+        html(_header(settings), elem_id="header")
         with gr.Row(elem_id="studio"):
             with gr.Column(elem_id="inputs", scale=5, min_width=320):
                 with gr.Tabs(elem_id="tabs") as tabs:
@@ -128,7 +129,7 @@ def _outputs(page: Page) -> list[Any]:
     one = page.stage
     found = [one.card, one.actions, one.download, one.details, one.facts, page.session, page.timer, page.tabs]
     for panel in page.panels:
-        found += [*panel.fields.values(), panel.readout, panel.notice, panel.generate, panel.cancel, *panel.slots]
+        found += [*panel.fields.values(), panel.readout, panel.notice, panel.generate, panel.cancel, *panel.slots, *panel.heads]
         found += [extra for extra in (panel.add_slot, panel.opened) if extra is not None]
     return found
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
+from wan_app.ui.markup import html
 from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
 
 # What a reload brings back. Pictures are left out: a browser's storage is no place for faces.
@@ -45,7 +46,7 @@ class Catalogue:
         """A line on what the model is, and what it needs if it is not here."""
         reason = self.missing.get(spec.id)
         needs = f'<p class="needs">{escape(reason)}</p>' if reason else ""
-        return f'<p class="about">{escape(spec.about)}</p>{needs}'
+        return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}</p>{needs}'
 
 
 @dataclass(kw_only=True)
@@ -60,6 +61,7 @@ class Panel:
     cancel: Any = None
     examples: Any = None
     slots: list[Any] = field(default_factory=list)
+    heads: list[Any] = field(default_factory=list)
     add_slot: Any = None
     opened: Any = None  # how many character slots are open
 
@@ -93,38 +95,35 @@ def settings(panel: Panel, catalogue: Catalogue) -> None:
         panel.fields["seconds"] = gr.Slider(
             reach.low, reach.high, value=reach.default, step=reach.step, label="Length (seconds)",
         )
-        panel.readout = gr.HTML(readout(spec, choices[0][1], reach.default), elem_classes="readout")
+        panel.readout = html(readout(spec, choices[0][1], reach.default), elem_classes="readout")
     with gr.Accordion("Advanced", open=False, elem_classes="advanced"):
         _advanced(panel, catalogue, spec)
 
 
-def bar(panel: Panel) -> None:
-    """Generate and Cancel; on a phone it stays at the bottom of the screen."""
+def bar(panel: Panel, catalogue: Catalogue) -> None:
+    """Generate and Cancel, on a phone at the bottom of the screen; below, what the model is."""
     with gr.Row(elem_classes="bar-row"):
         panel.generate = gr.Button("Generate", variant="primary", size="lg", elem_classes="generate", scale=3)
         panel.cancel = gr.Button("Cancel", size="lg", elem_classes="cancel", visible=False, scale=1, min_width=90)
+    panel.notice = html(catalogue.notice(catalogue.doing(panel.mode)[0]), elem_classes="notice")
 
 
 def _advanced(panel: Panel, catalogue: Catalogue, spec: ModelSpec) -> None:
     if "negative_prompt" not in panel.fields:
         negative_box(panel)
-    with gr.Row():
-        panel.fields["seed"] = gr.Number(
-            0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120,
-        )
-        panel.fields["random_seed"] = gr.Checkbox(
-            True, label="New seed each time", min_width=150, elem_classes="beside",
-        )
-    with gr.Row():
-        panel.fields["num_inference_steps"] = gr.Slider(
-            1, spec.max_inference_steps, value=spec.num_inference_steps, step=1, label="Inference steps",
-            info="More is slower and finer.", min_width=160,
-        )
-        panel.fields["guidance_scale"] = gr.Slider(
-            1, spec.max_guidance_scale, value=spec.guidance_scale, step=0.1, label="Guidance scale",
-            info="How closely to follow the prompt.", min_width=160,
-        )
+    panel.fields["random_seed"] = gr.Checkbox(True, label="New seed each time")
+    panel.fields["seed"] = gr.Number(
+        0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED,
+        info="The same seed and settings make the same video.",
+    )
+    panel.fields["num_inference_steps"] = gr.Slider(
+        1, spec.max_inference_steps, value=spec.num_inference_steps, step=1, label="Inference steps",
+        info="More is slower and finer.",
+    )
+    panel.fields["guidance_scale"] = gr.Slider(
+        1, spec.max_guidance_scale, value=spec.guidance_scale, step=0.1, label="Guidance scale",
+        info="How closely to follow the prompt.",
+    )
     panel.fields["model"] = gr.Dropdown(
         catalogue.choices(panel.mode), value=spec.id, label="Model", filterable=False, elem_classes="model",
     )
-    panel.notice = gr.HTML(catalogue.notice(spec), elem_classes="notice")

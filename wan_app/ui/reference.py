@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from wan_app.ui import examples
+from wan_app.ui.markup import html
 from wan_app.ui.panel import Catalogue, Panel, bar, prompt_box, settings
 
 CONSENT = (
@@ -33,33 +34,34 @@ def build(catalogue: Catalogue) -> Panel:
             panel.add_slot = gr.Button(
                 "Add a character", size="sm", elem_classes="quiet", visible=able[0].max_characters > 1,
             )
+            with gr.Group():
+                panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
             prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
             for number, insert in enumerate(inserts, 1):
                 insert.click(
                     None, panel.fields["prompt"], panel.fields["prompt"],
                     js=_INSERT.replace("NAME", f"character{number}"), api_visibility="private",
                 )
-            panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
             settings(panel, catalogue)
-            bar(panel)
+            bar(panel, catalogue)
             panel.examples = examples.row("reference")
     return panel
 
 
-def pictures_label(most: int) -> str:
-    """Label of a face slot."""
-    return "Face pictures" if most == 1 else f"Face pictures, 1 to {most}"
+def slot_head(number: int, most: int) -> str:
+    """The line over a face slot: the name for the prompt, and how many pictures."""
+    many = "one face picture" if most == 1 else f"1 to {most} face pictures"
+    return f"<p><b>character{number}</b> {many}</p>"
 
 
 def _slot(panel: Panel, number: int, most: int) -> gr.Button:
-    name = f"character{number}"
     with gr.Group(visible=number == 1, elem_classes="character") as group:
         with gr.Row(elem_classes="character-head"):
-            gr.HTML(f"<b>{name}</b>", elem_classes="character-name", min_width=90)
+            panel.heads.append(html(slot_head(number, most), elem_classes="character-name"))
             insert = gr.Button("Insert name", size="sm", elem_classes="quiet", scale=0, min_width=110)
         panel.fields[f"faces{number}"] = gr.Gallery(
-            label=pictures_label(most), file_types=["image"], type="filepath", interactive=True, columns=4,
-            fit_columns=False, height=190, object_fit="cover", sources=["upload", "webcam", "clipboard"],
+            label=f"Face pictures of character{number}", show_label=False, file_types=["image"], type="filepath", interactive=True, columns=4,
+            fit_columns=False, height=170, object_fit="cover", sources=["upload", "webcam", "clipboard"],
             buttons=[], elem_classes="faces",
         )
     panel.slots.append(group)

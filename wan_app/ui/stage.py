@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from wan_app.ui import card
+from wan_app.ui.markup import html
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Stage:
 def build() -> Stage:
     """One stage for all tabs; sticky on a wide screen, below the inputs on a phone."""
     with gr.Column(elem_id="stage", scale=6, min_width=320):
-        shown = gr.HTML(card.idle(), elem_id="card")
+        shown = html(card.idle(), elem_id="card")
         with gr.Row(elem_classes="actions", visible=False) as actions:
-            download = gr.DownloadButton("Download", size="md", min_width=110, elem_id="download")
-            again = gr.Button("Same settings, new seed", size="md", min_width=170, elem_id="again")
-            last_frame = gr.Button("Use last frame as first image", size="md", min_width=190, elem_id="last-frame")
+            download = gr.DownloadButton("Download", size="md", min_width=120, scale=0, elem_id="download")
+            again = gr.Button("Same settings, new seed", size="md", min_width=160, elem_id="again")
+            last_frame = gr.Button("Use last frame as first image", size="md", min_width=160, elem_id="last-frame")
         with gr.Accordion("Details", open=False, visible=False, elem_id="details") as details:
             facts = gr.JSON(show_label=False, container=False, open=True, max_height=360)
     return Stage(shown, actions, download, again, last_frame, details, facts)

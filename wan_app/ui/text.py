@@ -19,6 +19,6 @@ def build(catalogue: Catalogue) -> Panel:
         )
         negative_box(panel)
         settings(panel, catalogue)
-        bar(panel)
+        bar(panel, catalogue)
         panel.examples = examples.row("text")
     return panel
