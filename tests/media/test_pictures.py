@@ -118,13 +118,17 @@ def test_first_frame_of_an_animation(tmp_path: Path, name: str) -> None:
 
 
 def test_colour_profile_is_followed(tmp_path: Path) -> None:
-    swapped = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # The same profile with its red and blue primaries exchanged.
+    swapped = srgb.replace(b"rXYZ", b"tmp.", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"tmp.", b"bXYZ", 1)
     image = Image.new("RGB", (32, 32), (200, 100, 50))
-    for number, profile in enumerate((srgb, swapped, b"not a profile")):
-        image.save(tmp_path / f"{number}.png", icc_profile=profile)
-        # An unusable profile is as good as none.
-        assert difference(read_picture(tmp_path / f"{number}.png", "image"), image) <= 1
+    image.save(tmp_path / "swapped.png", icc_profile=swapped)
+    red, _, blue = read_picture(tmp_path / "swapped.png", "image").getpixel((9, 9))
+    assert red < 100 < 180 < blue
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for unusable in (lab, b"not a profile"):
+        image.save(tmp_path / "plain.png", icc_profile=unusable)
+        assert difference(read_picture(tmp_path / "plain.png", "image"), image) == 0
 
 
 def test_a_large_photograph_is_read_at_a_lower_scale(tmp_path: Path) -> None:
