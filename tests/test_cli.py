@@ -193,14 +193,24 @@ def test_serve_passes_its_flags_on(data, monkeypatch):
 # --- As a program of its own -----------------------------------------------------------------
 
 
-def start(*args, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes", *map(str, args)], stdout=subprocess.PIPE, text=True, **options
-    )
+@pytest.fixture
+def start(data):
+    """Starts the command line with the fake model; whatever still runs afterwards is ended."""
+    begun = []
+
+    def start_one(*args, **options):
+        command = [sys.executable, "-m", "tests.fakes", *map(str, args)]
+        begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options))
+        return begun[-1]
+
+    yield start_one
+    for program in begun:
+        program.kill()
+        program.wait()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_while_denoising(data, tmp_path, sent):
+def test_interrupted_while_denoising(start, data, tmp_path, sent):
     out = tmp_path / "clip.mp4"
     args = ("generate", "text", "--prompt", "hang in denoising", "--out", out)
     program = start(*args, stderr=subprocess.PIPE)
@@ -214,7 +224,23 @@ def test_interrupted_while_denoising(data, tmp_path, sent):
     assert '"cancelled"' in rows(data)
 
 
-def test_somebody_looking_sees_progress(data, tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_killed_while_denoising_leaves_no_worker_and_no_half_file(start, data, tmp_path, capsys):
+    program = start("generate", "text", "--prompt", "hang in denoising", "--out", tmp_path / "clip.mp4")
+    wait_for(lambda: '"Reading the prompt"' in rows(data))
+    workers = children(program.pid)
+    assert len(workers) == 1
+    program.kill()
+    program.wait()
+    wait_for(lambda: not any(Path(f"/proc/{one}/cmdline").exists() for one in workers))
+    assert [one.name for one in tmp_path.iterdir()] == ["data"]
+    code, printed, _ = run(capsys, "jobs", "--json")  # any later command finds it out
+    row = json.loads(printed)[0]
+    assert (code, row["state"]) == (0, "failed") and "send it again" in row["error"]
+    assert not any((data / "logs").glob("*-*.log"))  # nothing went wrong in the worker itself
+
+
+def test_somebody_looking_sees_progress(start, tmp_path):
     ours, theirs = pty.openpty()
     program = start("generate", "text", *SHORT, "--out", tmp_path / "clip.mp4", stderr=theirs)
     os.close(theirs)
@@ -225,10 +251,16 @@ def test_somebody_looking_sees_progress(data, tmp_path):
     assert "Reading the prompt" in seen and "step 2 of 2" in seen
 
 
-def test_a_closed_pipe_is_no_traceback(data):
+def test_a_closed_pipe_is_no_traceback(start):
     program = start("models", "--json", stderr=subprocess.PIPE)
     program.stdout.close()  # before anything is written
     assert program.stderr.read() == "" and program.wait(20) == 1
+
+
+def children(pid):
+    """Process ids of a process's children (Linux)."""
+    listed = Path("/proc").glob(f"{pid}/task/*/children")
+    return [int(one) for file in listed for one in file.read_text().split()]
 
 
 def rows(data):

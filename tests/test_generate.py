@@ -7,8 +7,8 @@ import pytest
 
 from tests.fakes import FakePipeline
 from wan_app.errors import Cancelled
-from wan_app.families.base import Output
-from wan_app.generate import generate_video, metadata_of, request_from
+from wan_app.families.base import Output, Plan
+from wan_app.generate import VideoRecipe, generate_video, metadata_of, request_from
 from wan_app.media.video import read_metadata
 from wan_app.runtime.models import ModelManager
 from wan_app.settings import Settings
@@ -18,6 +18,19 @@ REQUEST = GenerationRequest(
     mode="text", prompt="a cat", model="pocket", width=128, height=96, num_frames=5, seconds=0.625,
     num_inference_steps=2, guidance_scale=1.0, seed=3,
 )
+
+
+def test_warming_up_never_drops_a_loaded_model(settings):
+    loaded = []
+    recipe = VideoRecipe(settings, lambda model_id, *_: loaded.append(model_id) or FakePipeline())
+    with recipe._models.lease("wan2.1-vace-14b", Plan()):
+        pass
+    recipe.warm()
+    assert loaded == ["wan2.1-vace-14b"]
+    recipe._models.evict()
+    recipe.warm()
+    recipe.warm()
+    assert loaded == ["wan2.1-vace-14b", "pocket"]
 
 
 class Report:

@@ -15,7 +15,6 @@ from PIL import Image
 from tests import fakes
 from wan_app import services as services_module
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable, StorageError
-from wan_app.runtime.lifeline import Lifeline
 from wan_app.services import Services
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Character, Failed, Finished, GenerationRequest, Loading, Queued
@@ -206,11 +205,6 @@ def test_kill_right_after_submit_keeps_the_row(settings):
     row = after.job(done.stdout.strip())
     assert row.state == "failed" and "send it again" in row.error and row.request.prompt == "a cat"
     after.close()
-
-
-def test_a_lock_file_of_another_kind_of_server_harms_nothing(settings, worker):
-    Lifeline(settings.servers_dir)
-    Services(settings, worker=worker).close()
 
 
 # --- With the real worker process ------------------------------------------------------------

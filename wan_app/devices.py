@@ -1,4 +1,4 @@
-"""What this machine has: device, dtype, cores, free memory. torch is imported only where said."""
+"""What this machine has: device and cores. torch is imported only where said."""
 
 from __future__ import annotations
 
@@ -23,26 +23,6 @@ def pick_device(wanted: str | None = None) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def free_ram() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def free_vram(device: str) -> int | None:
-    """Free bytes on a CUDA device; None for any other device. Imports torch."""
-    if not device.startswith("cuda"):
-        return None
-    import torch
-
-    return int(torch.cuda.mem_get_info(device)[0])
 
 
 def describe(wanted: str | None = None) -> str:

@@ -51,7 +51,8 @@ def generate_video(
     clock.lap("export")
     return GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=facts.width, height=facts.height,
-        num_frames=facts.num_frames, fps=facts.fps, seconds=facts.seconds, audio=facts.audio, timings=clock.timings(),
+        num_frames=facts.num_frames, fps=facts.fps, seconds=facts.seconds, audio=facts.audio,
+        timings=clock.timings(),
     )
 
 
@@ -128,7 +129,9 @@ class VideoRecipe:
         )
 
     def warm(self) -> None:
-        """Load the default model."""
+        """Load the default model, unless one is loaded, which may be in use and far bigger."""
+        if self._models.loaded:
+            return
         with self._models.lease(registry.get(None).id, plan_for(self._settings)):
             pass
 

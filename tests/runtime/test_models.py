@@ -32,7 +32,9 @@ def test_a_model_stays_loaded_between_leases(manager, loaded):
     for _ in range(3):
         with manager.lease("pocket", CPU) as pipeline:
             assert pipeline is loaded[0][1]
-    assert len(loaded) == 1 and not pipeline.closed
+    assert len(loaded) == 1 and not pipeline.closed and manager.loaded == "pocket"
+    manager.evict()
+    assert pipeline.closed and manager.loaded is None
 
 
 def test_another_model_plan_or_folder_takes_its_place(manager, loaded):

@@ -29,6 +29,11 @@ class ModelManager:
         self._key: tuple[str, Plan, Path | None] | None = None
         self._pipeline: Pipeline | None = None
 
+    @property
+    def loaded(self) -> str | None:
+        """Id of the model that is loaded, if one is."""
+        return self._key[0] if self._key else None
+
     @contextmanager
     def lease(self, model_id: str, plan: Plan, weights: Path | None = None) -> Iterator[Pipeline]:
         """The loaded pipeline, for one user at a time.

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import IO, Any, Protocol
@@ -180,48 +181,69 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+class Service:
+    """Takes messages one by one until the server is gone."""
+
+    def __init__(self, inbox: Inbox, stdout: IO[bytes], open_recipe: Callable[[], Recipe]) -> None:
+        self._inbox, self._stdout, self._open = inbox, stdout, open_recipe
+        self._recipe: Recipe | None = None
+        self._pace = Pace()
+
+    def run(self) -> None:
+        """Return when the server is gone."""
+        while True:
+            kind, task = self._inbox.get()
+            if kind == "end":
+                return
+            with suppress(errors.Cancelled):  # nobody is left who wants the answer
+                if kind == "warm":
+                    self._warm()
+                else:
+                    self._make(task)
+            # After the answer, off the user's clock: a failed or cancelled run leaves cycles behind.
+            gc.collect()
+
+    def _warm(self) -> None:
+        try:
+            self._opened().warm()
+        except Exception:
+            traceback.print_exc()  # the first task will meet the same error, and tell the user
+
+    def _make(self, task: Task) -> None:
+        send, request = partial(self._send, task.job_id), task.request
+        send(None)  # taken
+        try:
+            recipe = self._opened()
+        except Exception as error:
+            _write_traceback(task)
+            send(Failed(f"The worker could not start ({error}); details are in {task.log}"))
+            return
+        report = ProcessReporter(send, partial(self._inbox.unwanted, task.job_id), self._pace.tail(request))
+        ending = run_task(recipe, task, report)
+        send(ending)
+        if isinstance(ending, Finished) and report.last_step is not None:
+            self._pace.learn(request, time.monotonic() - report.last_step)
+
+    def _opened(self) -> Recipe:
+        self._recipe = self._recipe or self._open()
+        return self._recipe
+
+    def _send(self, job_id: str, event: JobEvent | None) -> None:
+        try:
+            pickle.dump((job_id, event), self._stdout)
+            self._stdout.flush()
+        except OSError:
+            raise errors.Cancelled from None
+
+
 def main() -> None:
     """Serve tasks until the server is gone."""
     faulthandler.enable()  # a segmentation fault leaves a stack in the worker's log
     stdin, stdout = _take_pipes()
     settings = pickle.load(stdin)
-    sending = threading.Lock()
-    inbox = Inbox(stdin)
-    recipe: Recipe | None = None
-    pace = Pace()
-
-    def send(job_id: str, event: JobEvent | None) -> None:
-        with sending:
-            pickle.dump((job_id, event), stdout)
-            stdout.flush()
-
-    while True:
-        kind, task = inbox.get()
-        if kind == "end":
-            return
-        if kind == "run":
-            send(task.job_id, None)
-        try:
-            recipe = recipe or _open(sys.argv[1], settings)
-            if kind == "warm":
-                recipe.warm()
-                continue
-        except Exception as error:
-            if kind == "run":
-                _write_traceback(task)
-                send(task.job_id, Failed(f"The worker could not start ({error}); details are in {task.log}"))
-            else:
-                traceback.print_exc()
-            continue
-        report = ProcessReporter(
-            partial(send, task.job_id), partial(inbox.unwanted, task.job_id), pace.tail(task.request)
-        )
-        ending = run_task(recipe, task, report)
-        send(task.job_id, ending)
-        if isinstance(ending, Finished) and report.last_step is not None:
-            pace.learn(task.request, time.monotonic() - report.last_step)
-        # After the answer, off the user's clock: a failed or cancelled run leaves cycles behind.
-        gc.collect()
+    Service(Inbox(stdin), stdout, partial(_open, sys.argv[1], settings)).run()
+    # Without Python's farewell, which would flush into a pipe that nobody reads.
+    os._exit(0)
 
 
 def _volume(request: GenerationRequest) -> int:
