@@ -36,7 +36,7 @@ $(PY):
 	            exit 1; }; \
 	        exit 0; \
 	    fi; \
-	done; echo "python: none of $(PYTHON) $(PYTHONS) is 3.10 to 3.13; needed: one (make PYTHON=/path/to/python)" >&2; exit 1
+	done; echo "python: none of $(strip $(PYTHON) $(PYTHONS)) is 3.10 to 3.13; needed: one (make PYTHON=/path/to/python)" >&2; exit 1
 
 # The stamp is newer than requirements.txt exactly when everything in it is installed.
 $(STAMP): requirements.txt | $(PY)

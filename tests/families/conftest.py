@@ -39,17 +39,18 @@ class Recorder:
     def __init__(self, stop_after: type | None = None) -> None:
         self.stop_after = stop_after
         self.events: list[JobEvent] = []
-        self.checks_after: dict[str, int] = {}
+        # Checks between each event and the next.
+        self.checks: list[int] = []
 
     def __call__(self, event: JobEvent) -> None:
         self.events.append(event)
+        self.checks.append(0)
 
     def check(self) -> None:
         if not self.events:
             return
-        stage = type(self.events[-1]).__name__
-        self.checks_after[stage] = self.checks_after.get(stage, 0) + 1
-        if self.stop_after and stage == self.stop_after.__name__ and self.checks_after[stage] >= 2:
+        self.checks[-1] += 1
+        if self.stop_after and isinstance(self.events[-1], self.stop_after) and self.checks[-1] >= 2:
             raise Cancelled
 
     def of(self, kind: type) -> list[JobEvent]:
