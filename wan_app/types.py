@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, Union, get_args
+from typing import Any, Literal, Protocol, get_args
 
 Mode = Literal["text", "image", "reference"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -177,7 +177,7 @@ class Cancelled:
     """The user stopped the job."""
 
 
-JobEvent = Union[Queued, Downloading, Loading, Step, Exporting, Finished, Failed, Cancelled]
+JobEvent = Queued | Downloading | Loading | Step | Exporting | Finished | Failed | Cancelled
 
 
 class Reporter(Protocol):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import secrets
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any
 
 from wan_app.errors import InvalidRequest
 from wan_app.types import MODES, GenerationRequest, Mode
@@ -205,9 +206,10 @@ class ModelSpec:
             return int(width), int(height)
         # The size of the written file is an answer too: 512x512 from a model that draws 128x128.
         for scale in range(2, 17):
-            if width % scale == height % scale == 0 and self._fits(width // scale, height // scale):
-                if written_scale(width // scale, height // scale) == scale:
-                    return width // scale, height // scale
+            small = (width // scale, height // scale)
+            whole = width % scale == height % scale == 0
+            if whole and self._fits(*small) and written_scale(*small) == scale:
+                return small
         known = ", ".join(f"{s.width}x{s.height}" for s in self.shapes)
         raise InvalidRequest(
             "size", f"{width}x{height}",
