@@ -41,6 +41,7 @@ class Page:
     tabs: Any
     session: Any
     timer: Any
+    warmed: bool = False
 
     # --- making -----------------------------------------------------------------------------
 
@@ -75,7 +76,10 @@ class Page:
 
     def on_load(self, session: Any, *forms: Any) -> Updates:
         """A page opens, or opens again: bring the form back and the job that was on the stage."""
-        self.services.warm()
+        if not self.warmed:
+            # Only once: a later call would put out a larger model that somebody uses.
+            self.warmed = True
+            self.services.warm()
         visitor = _visitor(session)
         shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
         for panel, form in zip(self.panels, forms):

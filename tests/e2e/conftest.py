@@ -1,0 +1,130 @@
+"""A real server in a process of its own, and a headless Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if ROOT / "tests" / "e2e" in Path(item.path).parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+class Studio:
+    """A server that can be stopped and started again on its port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir, self._log = folder / "data", folder / "server.log"
+        self.cache = folder / "gradio"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers 200."""
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(self.cache)}
+        command = [sys.executable, "-m", "tests.ui.fake_studio", str(self.port), str(self.data_dir)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=self._log.open("ab"), stderr=subprocess.STDOUT
+        )
+        until = time.monotonic() + 90
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                if httpx.get(self.url).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.2)
+        raise AssertionError("the studio did not start:\n" + self.log())
+
+    def stop(self) -> None:
+        """As Ctrl+C."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def log(self) -> str:
+        """What it printed."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    running = Studio(tmp_path_factory.mktemp("studio"))
+    running.start()
+    yield running
+    running.stop()
+    # Gradio prints its own refusals of forged paths; none may come from our code.
+    assert "/wan_app/" not in running.log(), running.log()
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    Image.new("RGB", (200, 150), (200, 120, 60)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    if _CHROMIUM is None:
+        # CI sets this: there, a missing browser is a failure and not an excuse.
+        if os.environ.get("WAN_APP_REQUIRE_BROWSER"):
+            pytest.fail("no chromium on this machine")
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, studio: Studio) -> Iterator[Any]:
+    """Opens the studio; every page notes what it asked of other hosts and what went wrong in it."""
+    contexts = []
+
+    def open_page(width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, studio)
+        page.goto(studio.url)
+        page.wait_for_selector("button.generate:visible")
+        # The load event has brought the session when the store of the browser holds it.
+        page.wait_for_function("localStorage.getItem('wan-app-session') !== null")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def watch(page: Any, studio: Studio) -> None:
+    """Collect outside requests and uncaught errors in `page.outside` and `page.faults`."""
+    page.outside, page.faults = [], []
+    page.on("request", lambda request: None if request.url.startswith((studio.url, "data:", "blob:"))
+            else page.outside.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))

@@ -1,0 +1,180 @@
+"""What a visitor does, in a headless Chromium against a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLAYING = "() => { const v = document.querySelector('.card video'); return v && v.currentTime > 0.3 && !v.paused }"
+SLOWLY = "a long walk taken slowly"
+
+
+def visible(page: Any, selector: str) -> Any:
+    return page.locator(f"{selector}:visible").first
+
+
+def write(page: Any, prompt: str) -> None:
+    visible(page, ".prompt textarea").fill(prompt)
+
+
+def generate(page: Any) -> None:
+    visible(page, "button.generate").click()
+
+
+def finished(page: Any) -> None:
+    page.wait_for_selector(".card.finished", timeout=60_000)
+    page.wait_for_function(PLAYING, timeout=20_000)
+
+
+def test_text_tab_makes_a_video_that_plays(visit: Any) -> None:
+    page = visit()
+    write(page, "a red fox in the snow")
+    generate(page)
+    finished(page)
+    size = page.evaluate("() => { const v = document.querySelector('.card video'); return [v.videoWidth, v.videoHeight] }")
+    assert size == [512, 512]
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename.startswith("a-red-fox-in-the-snow-")
+    assert page.outside == [] and page.faults == []
+
+
+def test_image_tab_and_then_its_last_frame(visit: Any, picture: Path) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Image").click()
+    page.locator(".pictures input[type=file]").first.set_input_files(picture)
+    page.wait_for_selector(".pictures img")
+    page.get_by_text("Wide 5:3").locator("visible=true").first.click()
+    page.wait_for_function("() => [...document.querySelectorAll('.readout')].some(e => e.textContent.includes('960 × 576'))")
+    write(page, "it walks to the right")
+    generate(page)
+    finished(page)
+    page.get_by_role("tab", name="Text").click()
+    before = page.locator(".pictures img").first.get_attribute("src")
+    page.locator("#last-frame").click()
+    page.wait_for_function("was => { const i = document.querySelector('.pictures img'); "
+                           "return i && i.offsetParent && i.getAttribute('src') !== was }", arg=before)
+    assert "-last.png" in page.locator(".pictures img").first.get_attribute("src")
+
+
+def test_reference_tab_needs_consent_and_keeps_what_was_given(visit: Any, picture: Path) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Reference").click()
+    page.locator(".faces input[type=file]").first.set_input_files([picture, picture])
+    page.wait_for_selector(".faces img")
+    page.get_by_role("button", name="Insert name").locator("visible=true").click()
+    page.wait_for_function("() => [...document.querySelectorAll('.prompt textarea')].some(e => e.value === 'character1 ')")
+    visible(page, ".prompt textarea").press("End")
+    visible(page, ".prompt textarea").type("dances")
+    generate(page)
+    page.wait_for_selector('.card.failed [data-field="consent"]')
+    assert visible(page, ".prompt textarea").input_value() == "character1 dances"
+    assert page.locator(".faces img").count() >= 2
+    visible(page, ".consent input").check()
+    generate(page)
+    finished(page)
+
+
+def test_a_reload_finds_the_running_job_and_the_words(visit: Any) -> None:
+    page = visit()
+    write(page, SLOWLY)
+    generate(page)
+    page.wait_for_selector(".card.running img")
+    page.reload()
+    page.wait_for_selector(".card.running", timeout=15_000)
+    assert visible(page, ".prompt textarea").input_value() == SLOWLY
+    finished(page)
+    page.reload()
+    finished(page)
+
+
+def test_cancel_from_a_second_tab_and_the_next_job_starts_clean(visit: Any) -> None:
+    page = visit()
+    write(page, SLOWLY)
+    generate(page)
+    page.wait_for_selector(".card.running img")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector(".card.running")
+    visible(other, "button.cancel").click()
+    for one in (other, page):
+        one.wait_for_selector(".card.cancelled", timeout=15_000)
+        assert visible(one, "button.generate").is_enabled() and not one.locator("button.cancel:visible").count()
+    write(page, "the next one")
+    generate(page)
+    finished(page)
+
+
+def test_an_empty_prompt_is_named_in_red_and_the_rest_stays(visit: Any) -> None:
+    page = visit()
+    page.get_by_text("Tall 3:5").locator("visible=true").first.click()
+    generate(page)
+    page.wait_for_selector('.card.failed [data-field="prompt"]')
+    assert "nothing" in page.locator(".card.failed").inner_text()
+    assert page.get_by_label("Tall 3:5").locator("visible=true").is_checked()
+
+
+def test_a_failure_while_running_is_told_and_the_page_goes_on(visit: Any) -> None:
+    page = visit()
+    write(page, "explode")
+    generate(page)
+    page.wait_for_selector(".card.failed", timeout=30_000)
+    assert "Not enough memory" in page.locator(".card").inner_text()
+    write(page, "a calm one")
+    page.keyboard.press("Control+Enter")
+    finished(page)
+
+
+def test_same_settings_new_seed(visit: Any) -> None:
+    page = visit()
+    write(page, "twins")
+    generate(page)
+    finished(page)
+    first = page.locator(".card .note").inner_text()
+    page.locator("#again").click()
+    page.wait_for_function("was => { const n = document.querySelector('.card.finished .note'); return n && n.textContent !== was }",
+                           arg=first, timeout=60_000)
+
+
+def test_a_text_file_named_png_is_refused_by_name(visit: Any, tmp_path: Path) -> None:
+    liar = tmp_path / "liar.png"
+    liar.write_text("I am no picture")
+    page = visit()
+    page.get_by_role("tab", name="Image").click()
+    page.locator(".pictures input[type=file]").first.set_input_files(liar)
+    page.wait_for_selector(".pictures img", state="attached")
+    write(page, "it moves")
+    generate(page)
+    page.wait_for_selector('.card.failed [data-field="image"]')
+
+
+def test_other_models_bring_their_own_limits(visit: Any) -> None:
+    page = visit()
+    visible(page, ".advanced button").click()
+    visible(page, ".model input").click()
+    page.get_by_role("option").filter(has_text="VACE 1.3B").locator("visible=true").click()
+    page.wait_for_function("() => [...document.querySelectorAll('.readout')].some(e => e.textContent.includes('at 16 per second'))")
+    assert "Wan-AI/" in visible(page, ".notice").inner_text()
+    write(page, "a fox")
+    generate(page)
+    page.wait_for_selector(".card.failed")
+    assert "not on this computer" in page.locator(".card").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_one_column_with_generate_always_at_hand(visit: Any, scheme: str) -> None:
+    page = visit(390, 844, color_scheme=scheme, is_mobile=True, has_touch=True)
+    for tab in ("Text", "Image", "Reference"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        box = visible(page, "button.generate").bounding_box()
+        assert box["y"] + box["height"] <= 844 and box["width"] > 300
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("tab", name="Text").click()
+    write(page, "a fox")
+    generate(page)
+    finished(page)
+    page.wait_for_function("() => { const b = document.querySelector('.card').getBoundingClientRect(); return b.top < 120 }")
+    assert page.outside == []

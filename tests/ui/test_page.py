@@ -1,0 +1,204 @@
+"""The page's handlers, called as Gradio calls them, over services that only remember."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wan_app.errors import JobNotFound
+from wan_app.families import registry
+from wan_app.runtime.job import JobView
+from wan_app.settings import Settings
+from wan_app.types import GenerationRequest, GenerationResult, Step
+from wan_app.ui import launch
+from wan_app.ui.handlers import Page
+
+ME = {"visitor": "v" * 24, "job": "job-1"}
+
+
+class RememberingServices:
+    """Jobs as the test puts them."""
+
+    def __init__(self) -> None:
+        self.jobs_by_id: dict[str, JobView] = {}
+        self.submitted: list[GenerationRequest] = []
+        self.warmed = 0
+
+    def models(self) -> list[dict[str, Any]]:
+        """pocket is here; everything else is not."""
+        return [
+            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else f"{spec.id}: get it <here>"}
+            for spec in registry.specs().values()
+        ]
+
+    def submit(self, request: GenerationRequest, *, owner: str = "local") -> str:
+        """As Services.submit, without a queue."""
+        resolved = registry.get(request.model).resolve(request)
+        self.submitted.append(resolved)
+        self.put(resolved, owner=owner)
+        return "job-1"
+
+    def put(self, request: GenerationRequest, *, owner: str, **state: Any) -> None:
+        """Make job-1 what the test needs."""
+        values = {"state": "running", "event": Step(1, 4, 3.0), **state}
+        self.jobs_by_id["job-1"] = JobView(
+            id="job-1", owner=owner, mode=request.mode, model="pocket", created="", request=request,
+            out=Path("x.mp4"), **values,
+        )
+
+    def job(self, job_id: str, *, owner: str = "local") -> JobView:
+        """As Services.job."""
+        job = self.jobs_by_id.get(job_id)
+        if job is None or job.owner != owner:
+            raise JobNotFound("job: got 'x'; needed the id of one of your jobs")
+        return job
+
+    def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
+        """As Services.cancel, at once."""
+        self.jobs_by_id[job_id] = replace(self.job(job_id, owner=owner), state="cancelled")
+        return self.jobs_by_id[job_id]
+
+    def warm(self) -> None:
+        """Counted."""
+        self.warmed += 1
+
+
+@pytest.fixture
+def services() -> RememberingServices:
+    return RememberingServices()
+
+
+@pytest.fixture
+def page(services: RememberingServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    made: list[Page] = []
+    wire = launch._wire
+    monkeypatch.setattr(launch, "_wire", lambda page, demo: (made.append(page), wire(page, demo)))
+    launch.build(services, Settings(data_dir=tmp_path))  # type: ignore[arg-type]
+    return made[0]
+
+
+def values(page: Page, mode: str, **given: Any) -> list[Any]:
+    """Values of a tab's fields in order, as the browser would send them untouched but for `given`."""
+    panel = next(panel for panel in page.panels if panel.mode == mode)
+    return [given.get(name, getattr(component, "value", None)) for name, component in panel.fields.items()]
+
+
+def test_generate_submits_what_the_tab_says_and_starts_the_clock(page: Page, services: RememberingServices) -> None:
+    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="a fox", size="160x96", seconds=3))
+    assert (services.submitted[0].prompt, services.submitted[0].width) == ("a fox", 160)
+    assert services.submitted[0].num_frames == 25
+    assert updates[page.session] == ME and updates[page.timer].active
+    assert updates[page.panels[0].cancel]["visible"] is True
+
+
+def test_an_error_ends_in_the_card_and_touches_no_field(page: Page, services: RememberingServices) -> None:
+    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt=" "))
+    assert 'data-field="prompt"' in updates[page.stage.card] and not updates[page.timer].active
+    assert not set(updates) & set(page.panels[0].fields.values())
+
+
+def test_a_fault_of_our_own_ends_in_the_card_too(page: Page, services: RememberingServices) -> None:
+    services.submit = lambda *_, **__: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    assert "ZeroDivisionError" in page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="x"))[page.stage.card]
+
+
+def test_a_tick_of_a_living_job_changes_the_card_only(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    assert list(page.on_tick(ME)) == [page.stage.card]
+
+
+def test_nobody_sees_a_job_of_another_visitor(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner="somebody else, not me")
+    assert "No such video" in page.on_tick(ME)[page.stage.card]
+
+
+def test_a_finished_job_brings_video_seed_and_details(page: Page, services: RememberingServices, tmp_path: Path) -> None:
+    video = tmp_path / "out" / "x.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"mp4")
+    result = GenerationResult(
+        file=video, model="pocket", mode="text", seed=9, width=512, height=512, num_frames=17, fps=8, seconds=2.125,
+    )
+    request = GenerationRequest(mode="text", prompt="A red Fox!", image=Path("/secret/dir/abc.png"))
+    services.put(request, owner=ME["visitor"], state="finished", result=result)
+    updates = page.on_tick(ME)
+    delivered = Path(updates[page.stage.download])
+    assert delivered.read_bytes() == b"mp4" and delivered.name == "a-red-fox-9.mp4"
+    assert delivered.is_relative_to(tmp_path / "gradio")
+    assert updates[page.panels[0].fields["seed"]] == 9
+    assert str(tmp_path) not in str(updates[page.stage.facts]) and "/secret" not in str(updates[page.stage.facts])
+
+
+def test_a_video_that_is_gone_is_an_error_and_no_crash(page: Page, services: RememberingServices) -> None:
+    result = GenerationResult(
+        file=Path("/nowhere/x.mp4"), model="pocket", mode="text", seed=9, width=5, height=5, num_frames=5, fps=8, seconds=1,
+    )
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"], state="finished", result=result)
+    assert "cannot be read" in page.on_tick(ME)[page.stage.card]
+
+
+def test_cancel_shows_the_end_at_once(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    updates = page.on_cancel(ME)
+    assert "Stopped" in updates[page.stage.card] and not updates[page.timer].active
+
+
+def test_same_settings_new_seed(page: Page, services: RememberingServices) -> None:
+    request = GenerationRequest(mode="text", prompt="p", model="pocket", seed=4, guidance_scale=3.0)
+    services.put(request, owner=ME["visitor"], state="finished")
+    page.on_again(ME)
+    assert services.submitted[0].guidance_scale == 3.0 and services.submitted[0].seed != 4
+
+
+def test_the_first_visit_gets_a_token_and_the_engine_warms_once(page: Page, services: RememberingServices) -> None:
+    first, second = (page.on_load(None, None, None, None)[page.session]["visitor"] for _ in range(2))
+    assert len(first) >= 24 and first != second and services.warmed == 1
+
+
+def test_a_reload_finds_the_job_and_the_form(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    form = {"prompt": "typed", "model": "pocket", "size": "96x160", "seconds": 4, "num_inference_steps": 9, "seed": 3}
+    updates = page.on_load(ME, form, None, None)
+    fields = page.panels[0].fields
+    assert updates[page.timer].active and "card running" in updates[page.stage.card]
+    assert updates[fields["prompt"]] == "typed" and updates[fields["size"]]["value"] == "96x160"
+    assert updates[fields["seconds"]]["value"] == 4 and updates[fields["num_inference_steps"]]["value"] == 9
+
+
+@pytest.mark.parametrize("form", [
+    5, [], {"model": "gone", "prompt": "typed"}, {"model": ["x"]}, {"model": "pocket", "size": 3, "seconds": "x"},
+    {"model": "pocket", "num_inference_steps": 1e9, "guidance_scale": None},
+])
+def test_a_stored_form_that_makes_no_sense_is_no_obstacle(page: Page, form: Any) -> None:
+    assert page.session in page.on_load({"visitor": 5}, form, form, form)
+
+
+def test_limits_follow_the_model(page: Page) -> None:
+    panel = page.panels[0]
+    vace = next(spec for spec in registry.specs().values() if not spec.bundled)
+    updates = page.on_model(panel)(vace.id, "128x128", 2)
+    assert updates[panel.fields["size"]]["value"] == f"{vace.shapes[0].width}x{vace.shapes[0].height}"
+    assert updates[panel.fields["num_inference_steps"]]["value"] == vace.num_inference_steps
+    assert "get it &lt;here&gt;" in updates[panel.notice]
+    assert f"at {vace.fps:g} per second" in updates[panel.readout]
+
+
+def test_every_update_is_for_an_output(page: Page, services: RememberingServices) -> None:
+    known = set(launch._outputs(page))
+    services.put(GenerationRequest(mode="reference", prompt="p"), owner=ME["visitor"])
+    vace = next(spec for spec in registry.specs().values() if not spec.bundled)
+    for panel in page.panels:
+        assert set(page.on_model(panel)(vace.id, None, None)) <= known
+    assert set(page.on_load(ME, *[{"model": "pocket", "prompt": "x", "seed": 1}] * 3)) <= known
+    assert set(page.on_cancel(ME)) <= known
+
+
+def test_a_bad_picture_for_the_last_frame_is_told(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    assert "Got no video" in page.on_last_frame(ME)[page.stage.card]
+
+

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wan_app.errors import InvalidRequest
+from wan_app.families import pocket
+from wan_app.families.spec import Shape
+from wan_app.ui import words
+
+POCKET = pocket.SPECS[0]
+
+
+@pytest.mark.parametrize(("size", "said"), [
+    ((128, 128), "1:1"), ((160, 96), "5:3"), ((96, 160), "3:5"), ((832, 480), "16:9"), ((480, 832), "9:16"),
+    ((1280, 720), "16:9"), ((1000, 100), "10:1"), ((1001, 97), ""),
+])
+def test_ratio_is_what_people_say(size: tuple[int, int], said: str) -> None:
+    assert words.ratio(*size) == said
+
+
+def test_shapes_of_one_name_are_told_apart_by_size() -> None:
+    spec = replace(POCKET, shapes=(Shape("Wide", 832, 480), Shape("Wide", 1280, 720)))
+    assert [label for label, _ in words.shape_choices(spec)] == [
+        "Wide 16:9, 832 × 480", "Wide 16:9, 1280 × 720",
+    ]
+
+
+def test_every_stop_of_the_length_slider_is_a_length_the_model_takes() -> None:
+    for spec in (POCKET, replace(POCKET, fps=16.0, min_frames=17, max_frames=81, default_frames=81),
+                 replace(POCKET, fps=24.0, frame_step=17, frame_offset=5, min_frames=5, max_frames=243)):
+        reach = words.length_range(spec)
+        stop = reach.low
+        while stop <= reach.high + 1e-6:
+            spec._frames(None, round(stop, 3))  # raises when out of range
+            stop += reach.step
+        assert reach.low <= reach.default <= reach.high
+
+
+def test_readout_tells_frames_and_the_written_size() -> None:
+    assert words.readout(POCKET, "128x128", 2) == "17 frames at 8 per second, 512 × 512"
+
+
+@pytest.mark.parametrize(("size", "seconds"), [("", 2), ("128x128", None), ("128x128", float("nan")), (None, "x")])
+def test_readout_of_nonsense_is_a_sentence(size: object, seconds: object) -> None:
+    assert words.readout(POCKET, size, seconds) == "Choose a shape and a length."  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "128", "ax b", "-1x4", "1e3x4", "9" * 5000 + "x1", "²x3", None])
+def test_a_size_that_is_none_names_the_field(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="^size: "):
+        words.parse_size(text)
+
+
+def test_durations() -> None:
+    assert [words.duration(s) for s in (0.2, 8.4, 89, 125)] == ["1 s", "8 s", "89 s", "2 min 5 s"]
