@@ -33,6 +33,13 @@ def pipeline(tiny_vace_folder: Path) -> Iterator[Pipeline]:
     loaded.close()
 
 
+def test_the_text_encoder_reads_words(pipeline: Pipeline) -> None:
+    """A transformers release left this table zero for configurations that say it isn't tied."""
+    encoder = pipeline.pipe.text_encoder  # type: ignore[attr-defined]
+    assert encoder.encoder.embed_tokens.weight.abs().sum() > 0
+    assert encoder.encoder.embed_tokens.weight is encoder.shared.weight
+
+
 @pytest.mark.parametrize(
     ("with_last", "kept"), [(False, [0, 255, 255, 255, 255]), (True, [0, 255, 255, 255, 0])]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def build(folder: Path) -> Path:
     text_encoder = UMT5EncoderModel(
         UMT5Config(
             vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
-            feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+            feed_forward_proj="gated-gelu",
         )
     )  # fmt: skip
     transformer = WanVACETransformer3DModel(
@@ -59,7 +60,14 @@ def build(folder: Path) -> Path:
         transformer=transformer.to(torch.bfloat16),
     ).save_pretrained(folder)
     torch.set_rng_state(rng_state)
+    # As the real repository, written by an older transformers, has them; this one reads both anew.
+    _change(folder / "model_index.json", tokenizer=["transformers", "T5TokenizerFast"])
+    _change(folder / "text_encoder" / "config.json", tie_word_embeddings=False)
     return folder
+
+
+def _change(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values, indent=2))
 
 
 def _tokenizer():  # type: ignore[no-untyped-def]
