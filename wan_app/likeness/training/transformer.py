@@ -1,0 +1,146 @@
+"""Train the transformer: flow matching with clean-latent prediction, all modes in one model."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, UMT5EncoderModel
+
+from wan_app.likeness.autoencoder import LikenessAutoencoder
+from wan_app.likeness.identity import LikenessIdentityEncoder
+from wan_app.likeness.text import encode_text
+from wan_app.likeness.training.data import Batch, Pool
+from wan_app.likeness.training.encoders import shared_progress
+from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.parallel import Rank
+from wan_app.likeness.transformer import LikenessTransformer3DModel
+
+SAVE_EVERY_MINUTES = 4.0
+
+
+def flow_loss(model, text: torch.Tensor, identity: torch.Tensor, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    """Velocity-weighted error of the clean latents at random noise levels, over the frames not given.
+
+    Noise levels are logit-normal around the noisy side, where layout and person are decided.
+    """
+    clean = batch.latents
+    device = clean.device
+    level = torch.sigmoid(0.5 + 1.2 * torch.randn(len(clean), generator=generator)).to(device)
+    noise = torch.randn(clean.shape, generator=generator).to(device)
+    given = batch.known[:, :1]
+    t = level[:, None, None, None, None]
+    noisy = (1 - t) * clean + t * noise
+    # Given frames are shown clean, as they will be when generating.
+    noisy = torch.where(given > 0, clean, noisy)
+    made = model(noisy, level, text, identity, batch.known, batch.use_identity).float()
+    error = (made - clean).square() / t.clamp(min=0.08).square()
+    return (error * (1 - given)).mean() / (1 - given).mean()
+
+
+class Trainer:
+    """Everything one rank needs to take a step, save and resume."""
+
+    def __init__(self, rank: Rank, folder: Path, *, rate: float, capacity: int, seed: int) -> None:
+        self.rank, self.folder = rank, folder
+        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self.text_encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").to(rank.device)
+        self.identity_encoder = LikenessIdentityEncoder.from_pretrained(folder / "identity_encoder").to(rank.device)
+        self.vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device).requires_grad_(False)
+        torch.manual_seed(seed)
+        self.transformer = LikenessTransformer3DModel().to(rank.device)
+        # Text and identity encoders go on learning, gently, with what the video needs of them.
+        self.model = torch.nn.ModuleDict({
+            "transformer": self.transformer, "text_encoder": self.text_encoder, "identity_encoder": self.identity_encoder,
+        })
+        self.optimiser, self.average = Optimiser(self.model, rate, adam_rate=rate * 0.5), Average(self.model)
+        self.pool = Pool(rank, self.vae, capacity, seed)
+        self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
+        self.spent, self.step, self.samples = 0.0, 0, 0
+        self.resume()
+        for block in self.transformer.blocks:
+            block.compile(dynamic=False)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"training-{self.rank.index}.pt"
+
+    def take_step(self, size: int, progress: float) -> float:
+        """One update from one batch; returns the loss."""
+        batch = self.pool.batch(size, self.step % 4 // 2 + (self.step % 4 == 3))
+        with self.rank.autocast():
+            text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
+            identity = self.identity_encoder(batch.portraits)
+            loss = flow_loss(self.model["transformer"], text, identity, batch, self.generator)
+        loss.backward()
+        self.rank.average_gradients(self.optimiser.parameters)
+        self.optimiser.step(progress)
+        self.average.update(self.model)
+        self.step += 1
+        self.samples += size * self.rank.count
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """The averaged networks, ready for use, and this rank's state for resuming."""
+        state = {"model": self.model.state_dict(), "average": self.average.weights, "average_count": self.average.count,
+                 "optimiser": self.optimiser.state_dict(), "spent": self.spent, "step": self.step, "samples": self.samples}
+        if self.rank.main:
+            torch.save(state, self.checkpoint.with_suffix(".tmp"))
+            self.checkpoint.with_suffix(".tmp").replace(self.folder / "training.pt")
+            save_average(self.average, self.folder)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint in the folder, if there is one."""
+        path = self.folder / "training.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.rank.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.weights, self.average.count = state["average"], state["average_count"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.spent, self.step, self.samples = state["spent"], state["step"], state["samples"]
+
+
+def save_average(average: Average, folder: Path) -> None:
+    """Write the averaged weights as `transformer/`, `text_encoder/` and `identity_encoder/`, in bf16."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in average.weights.items():
+        part, rest = name.split(".", 1)
+        parts.setdefault(part, {})[rest] = value
+    transformer = LikenessTransformer3DModel()
+    transformer.load_state_dict(parts["transformer"])
+    transformer.to(torch.bfloat16).save_pretrained(folder / "transformer")
+    for name, kind in (("text_encoder", UMT5EncoderModel), ("identity_encoder", LikenessIdentityEncoder)):
+        model = kind.from_pretrained(folder / name)
+        model.load_state_dict(parts[name])
+        model.save_pretrained(folder / name)
+
+
+def train_transformer(
+    rank: Rank, folder: Path, minutes: float, batch: int = 64, rate: float = 2e-3, clips: int = 4000, seed: int = 0
+) -> None:
+    """Train for `minutes` of wall time in all, over all resumed runs; `clips` is the pool a rank starts with."""
+    trainer = Trainer(rank, folder, rate=rate, capacity=3 * clips, seed=seed)
+    trainer.pool.fill(clips)
+    begin, last_save, started_with = time.time(), time.time(), trainer.spent
+    log = (folder / "training.jsonl").open("a") if rank.main else None
+    losses: list[float] = []
+    progress = started_with / minutes
+    while progress < 1:
+        losses.append(trainer.take_step(batch, progress))
+        if trainer.step % 2 == 0:
+            bucket = trainer.pool.buckets[(0, 0, 1, 2)[trainer.step // 2 % 4]]
+            bucket.add(8, trainer.pool.generator)
+        progress = started_with / minutes + shared_progress(rank, begin, minutes)
+        trainer.spent = progress * minutes
+        if log is not None and trainer.step % 50 == 0:
+            row = {"progress": round(progress, 4), "step": trainer.step, "samples": trainer.samples,
+                   "loss": round(sum(losses) / len(losses), 4), "minutes": round(trainer.spent, 2)}
+            print(json.dumps(row), file=log, flush=True)
+            losses.clear()
+        if time.time() - last_save > 60 * SAVE_EVERY_MINUTES:
+            trainer.save()
+            last_save = time.time()
+    trainer.save()

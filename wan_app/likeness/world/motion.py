@@ -1,0 +1,58 @@
+"""How people move: pose parameters as smooth functions of time in seconds.
+
+Everything is a function of seconds, not of frames, so that sound can be laid on the same time axis:
+`mouth_opening` is the envelope that a voice will follow.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from wan_app.likeness.world.attributes import ACTIONS, Scenes
+
+TAU = 2 * math.pi
+
+
+def mouth_opening(scenes: Scenes, seconds: torch.Tensor) -> torch.Tensor:
+    """Mouth opening in [0, 1], (N, T) for times `seconds` (T,): syllables while talking, else closed."""
+    talking = (scenes.classes["action"] == ACTIONS.index("talk")).float()[:, None]
+    cycles = scenes.numbers["syllables"][:, None] * seconds + scenes.numbers["phase"][:, None]
+    return talking * (0.5 - 0.5 * torch.cos(TAU * cycles))
+
+
+def poses(scenes: Scenes, seconds: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Pose parameters (N, T) in units of the body's height; angles in radians, 0 = arm hanging down.
+
+    x, y: offset of the feet (y up); lean: sideways offset of the head; arm_l, arm_r: arm angles;
+    leg: swing of the legs; sit: 1 while sitting; mouth: opening in [0, 1].
+    """
+    action = scenes.classes["action"][:, None]
+    number = {name: value[:, None] for name, value in scenes.numbers.items()}
+    side, phase = number["side"], number["phase"]
+    beat = TAU * (number["rate"] * seconds[None, :] + phase)
+    swing, lift = torch.sin(beat), 0.5 - 0.5 * torch.cos(beat)
+
+    def when(name: str) -> torch.Tensor:
+        return (action == ACTIONS.index(name)).float()
+
+    wave, walk, jump = when("wave"), when("walk"), when("jump")
+    dance, talk, sit = when("dance"), when("talk"), when("sit")
+    # A walk crosses the frame once in the two seconds of a training clip.
+    x = walk * side * (seconds[None, :] - 1.0) * 0.34 + dance * 0.06 * swing
+    y = jump * 0.13 * lift + walk * 0.012 * swing.abs()
+    lean = dance * 0.05 * swing + talk * 0.012 * swing + sit * 0.01 * swing
+    rest = 0.30
+    raised = 2.45 + 0.38 * swing
+    right = side > 0
+    waving = torch.where(right, raised, torch.full_like(raised, rest))
+    still = torch.where(right, torch.full_like(raised, rest), raised)
+    arm_r = rest + wave * (waving - rest) + walk * 0.45 * swing + jump * 1.5 * lift + dance * (1.75 + 0.55 * swing) + sit * 0.35
+    arm_l = rest + wave * (still - rest) - walk * 0.45 * swing + jump * 1.5 * lift + dance * (1.75 - 0.55 * swing) + sit * 0.35
+    arm_r = arm_r + talk * (0.25 + 0.18 * swing)
+    arm_l = arm_l + talk * (0.25 - 0.18 * swing)
+    return {
+        "x": x, "y": y, "lean": lean, "arm_l": arm_l, "arm_r": arm_r, "leg": walk * 0.075 * swing,
+        "sit": sit.expand_as(x), "mouth": mouth_opening(scenes, seconds),
+    }
