@@ -142,7 +142,7 @@ class VacePipeline:
             latents = self._denoise(numbers, prompt_embeds, negative_prompt_embeds, conditions, report)
             report(Exporting("Decoding"))
             frames = self._decode(latents)
-        return Output(frames=keep_given(frames, request))
+        return Output(frames=keep_given(frames, request, conditions))
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
@@ -277,13 +277,12 @@ def given_frames(request: GenerationRequest) -> Iterator[tuple[int, Path]]:
         yield -1, request.last_image
 
 
-def keep_given(frames: np.ndarray, request: GenerationRequest) -> np.ndarray:
+def keep_given(frames: np.ndarray, request: GenerationRequest, conditions: dict[str, Any]) -> np.ndarray:
     """`frames` with the given pictures in their places, pixel for pixel, as the user gave them."""
     import numpy as np
 
-    height, width = frames.shape[1:3]
-    for index, path in given_frames(request):
-        frames[index] = np.asarray(cover(path, (width, height)))
+    for index, _ in given_frames(request):
+        frames[index] = np.asarray(conditions["video"][index])
     return frames
 
 
