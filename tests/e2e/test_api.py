@@ -21,7 +21,7 @@ def client(studio: Any, tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 
 def fails(client: Client, **call: Any) -> str:
-    with pytest.raises(Exception) as caught:  # noqa: PT011  its class is gradio_client's own business
+    with pytest.raises(Exception) as caught:
         client.predict(**call)
     return str(caught.value)
 
@@ -115,7 +115,7 @@ def generate_event(studio: Any, mode: str) -> tuple[int, list[dict[str, Any]]]:
     components = {one["id"]: one for one in config["components"]}
     found = [
         dep for dep in config["dependencies"]
-        if len(dep["inputs"]) > 8 and any(event == "click" for _, event in dep["targets"])
+        if dep["backend_fn"] and len(dep["inputs"]) > 8 and any(event == "click" for _, event in dep["targets"])
     ]
     dep = found[("text", "image", "reference").index(mode)]
     return dep["id"], [components[one] for one in dep["inputs"]]
@@ -135,7 +135,8 @@ def press(studio: Any, mode: str, **given: Any) -> str:
 
 
 @pytest.mark.parametrize(("given", "field"), [
-    ({"Prompt": ""}, "prompt"), ({"Prompt": None}, "prompt"), ({"Prompt": ["x"]}, "prompt"), ({"Prompt": "x" * 20_000}, "prompt"),
+    ({"Prompt": ""}, "prompt"), ({"Prompt": None}, "prompt"), ({"Prompt": ["x"]}, "prompt"),
+    ({"Prompt": "x" * 20_000}, "prompt"),
     ({"Prompt": "x", "Length (seconds)": 1e9}, "seconds"), ({"Prompt": "x", "Length (seconds)": "2"}, "seconds"),
     ({"Prompt": "x", "Shape": "0x0"}, "width"), ({"Prompt": "x", "Shape": "30000x30000"}, "width"),
     ({"Prompt": "x", "Shape": {}}, "size"), ({"Prompt": "x", "Seed": -5, "New seed each time": False}, "seed"),
@@ -145,6 +146,13 @@ def press(studio: Any, mode: str, **given: Any) -> str:
 ])
 def test_a_raw_post_meets_the_same_checks(studio: Any, given: dict[str, Any], field: str) -> None:
     assert f'data-field="{field}"' in press(studio, "text", **given)
+
+
+@pytest.mark.parametrize("junk", ["hello", 5, [1], {"a": 1}, [{"image": "x"}], {"path": "/etc/passwd"}])
+def test_junk_for_a_picture_meets_them_too(studio: Any, junk: object) -> None:
+    slot = "Face pictures of character1"
+    for mode, label, field in (("image", "First picture", "image"), ("reference", slot, "face")):
+        assert f'data-field="{field}"' in press(studio, mode, **{"Prompt": "x", label: junk})
 
 
 def test_a_raw_post_cannot_skip_consent(studio: Any, picture: Path) -> None:

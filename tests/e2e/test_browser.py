@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 PLAYING = "() => { const v = document.querySelector('.card video'); return v && v.currentTime > 0.3 && !v.paused }"
+SOME_TEXT = "([s, t]) => [...document.querySelectorAll(s)].some(e => (e.value ?? e.textContent).includes(t))"
+SIZE = "() => { const v = document.querySelector('.card video'); return [v.videoWidth, v.videoHeight] }"
+NEW_NOTE = "was => { const n = document.querySelector('.card.finished .note'); return n && n.textContent !== was }"
 SLOWLY = "a long walk taken slowly"
 
 
@@ -33,8 +36,7 @@ def test_text_tab_makes_a_video_that_plays(visit: Any) -> None:
     write(page, "a red fox in the snow")
     generate(page)
     finished(page)
-    size = page.evaluate("() => { const v = document.querySelector('.card video'); return [v.videoWidth, v.videoHeight] }")
-    assert size == [512, 512]
+    assert page.evaluate(SIZE) == [512, 512]
     with page.expect_download() as download:
         page.locator("#download").click()
     assert download.value.suggested_filename.startswith("a-red-fox-in-the-snow-")
@@ -47,7 +49,7 @@ def test_image_tab_and_then_its_last_frame(visit: Any, picture: Path) -> None:
     page.locator(".pictures input[type=file]").first.set_input_files(picture)
     page.wait_for_selector(".pictures img")
     page.get_by_text("Wide 5:3").locator("visible=true").first.click()
-    page.wait_for_function("() => [...document.querySelectorAll('.readout')].some(e => e.textContent.includes('960 × 576'))")
+    page.wait_for_function(SOME_TEXT, arg=[".readout", "960 × 576"])
     write(page, "it walks to the right")
     generate(page)
     finished(page)
@@ -65,7 +67,7 @@ def test_reference_tab_needs_consent_and_keeps_what_was_given(visit: Any, pictur
     page.locator(".faces input[type=file]").first.set_input_files([picture, picture])
     page.wait_for_selector(".faces img")
     page.get_by_role("button", name="Insert name").locator("visible=true").click()
-    page.wait_for_function("() => [...document.querySelectorAll('.prompt textarea')].some(e => e.value === 'character1 ')")
+    page.wait_for_function(SOME_TEXT, arg=[".prompt textarea", "character1 "])
     visible(page, ".prompt textarea").press("End")
     visible(page, ".prompt textarea").type("dances")
     generate(page)
@@ -79,6 +81,7 @@ def test_reference_tab_needs_consent_and_keeps_what_was_given(visit: Any, pictur
 
 def test_a_reload_finds_the_running_job_and_the_words(visit: Any) -> None:
     page = visit()
+    page.get_by_text("Wide 5:3").locator("visible=true").first.click()
     write(page, SLOWLY)
     generate(page)
     page.wait_for_selector(".card.running img")
@@ -88,6 +91,8 @@ def test_a_reload_finds_the_running_job_and_the_words(visit: Any) -> None:
     finished(page)
     page.reload()
     finished(page)
+    assert visible(page, ".prompt textarea").input_value() == SLOWLY
+    assert page.get_by_label("Wide 5:3").locator("visible=true").is_checked()
 
 
 def test_cancel_from_a_second_tab_and_the_next_job_starts_clean(visit: Any) -> None:
@@ -134,8 +139,7 @@ def test_same_settings_new_seed(visit: Any) -> None:
     finished(page)
     first = page.locator(".card .note").inner_text()
     page.locator("#again").click()
-    page.wait_for_function("was => { const n = document.querySelector('.card.finished .note'); return n && n.textContent !== was }",
-                           arg=first, timeout=60_000)
+    page.wait_for_function(NEW_NOTE, arg=first, timeout=60_000)
 
 
 def test_a_text_file_named_png_is_refused_by_name(visit: Any, tmp_path: Path) -> None:
@@ -155,7 +159,7 @@ def test_other_models_bring_their_own_limits(visit: Any) -> None:
     visible(page, ".advanced button").click()
     visible(page, ".model input").click()
     page.get_by_role("option").filter(has_text="VACE 1.3B").locator("visible=true").click()
-    page.wait_for_function("() => [...document.querySelectorAll('.readout')].some(e => e.textContent.includes('at 16 per second'))")
+    page.wait_for_function(SOME_TEXT, arg=[".readout", "at 16 per second"])
     assert "Wan-AI/" in visible(page, ".notice").inner_text()
     write(page, "a fox")
     generate(page)
@@ -176,5 +180,5 @@ def test_a_phone_shows_one_column_with_generate_always_at_hand(visit: Any, schem
     write(page, "a fox")
     generate(page)
     finished(page)
-    page.wait_for_function("() => { const b = document.querySelector('.card').getBoundingClientRect(); return b.top < 120 }")
+    page.wait_for_function("() => document.querySelector('.card').getBoundingClientRect().top < 120")
     assert page.outside == []

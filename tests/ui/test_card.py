@@ -8,7 +8,14 @@ import pytest
 from wan_app.errors import InvalidRequest, ModelUnavailable
 from wan_app.runtime.job import JobView
 from wan_app.types import (
-    Downloading, Exporting, GenerationRequest, GenerationResult, JobEvent, Loading, Queued, Step,
+    Downloading,
+    Exporting,
+    GenerationRequest,
+    GenerationResult,
+    JobEvent,
+    Loading,
+    Queued,
+    Step,
 )
 from wan_app.ui import card
 
@@ -37,7 +44,8 @@ def job(event: JobEvent | None, preview: bytes | None = None) -> JobView:
 @pytest.mark.parametrize(("event", "words"), [
     (None, "Starting"), (Queued(0), "Next in line"), (Queued(2), "Waiting, 2 before you"),
     (Downloading(1_000_000_000, 2_000_000_000), "1.0 of 2.0 GB"), (Loading("Reading the prompt"), "Reading the prompt"),
-    (Step(5, 16, 6.2), "Drawing, step 5 of 16"), (Step(5, 16, 6.2), "about 6 s left"), (Exporting("Decoding"), "Decoding"),
+    (Step(5, 16, 6.2), "Drawing, step 5 of 16"), (Step(5, 16, 6.2), "about 6 s left"),
+    (Exporting("Decoding"), "Decoding"),
 ])
 def test_every_event_is_told(event: JobEvent | None, words: str) -> None:
     assert words in card.running(job(event))
@@ -60,8 +68,10 @@ def test_what_people_type_is_never_markup(text: str) -> None:
         file=Path("a.mp4"), model="pocket", mode="text", seed=1, width=512, height=512, num_frames=17, fps=8,
         seconds=2.125,
     )
-    for shown in (card.failed(f"prompt: got {text}; needed text", "InvalidRequest"), card.finished(result, "/c/a.mp4", text),
-                  card.example("/c/a.mp4", text, text, text)):
+    for shown in (
+        card.failed(f"prompt: got {text}; needed text", "InvalidRequest"),
+        card.finished(result, "/c/a.mp4", text), card.example("/c/a.mp4", text, text, text),
+    ):
         parser = Tags()
         parser.feed(shown)
         assert not parser.tags & {"img", "script"} and not parser.attributes & {"onerror", "<script"}

@@ -30,7 +30,7 @@ class RememberingServices:
     def models(self) -> list[dict[str, Any]]:
         """pocket is here; everything else is not."""
         return [
-            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else f"{spec.id}: get it <here>"}
+            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else "get it <here>"}
             for spec in registry.specs().values()
         ]
 
@@ -103,7 +103,8 @@ def test_an_error_ends_in_the_card_and_touches_no_field(page: Page, services: Re
 
 def test_a_fault_of_our_own_ends_in_the_card_too(page: Page, services: RememberingServices) -> None:
     services.submit = lambda *_, **__: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-    assert "ZeroDivisionError" in page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="x"))[page.stage.card]
+    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="x"))
+    assert "ZeroDivisionError" in updates[page.stage.card]
 
 
 def test_a_tick_of_a_living_job_changes_the_card_only(page: Page, services: RememberingServices) -> None:
@@ -116,7 +117,9 @@ def test_nobody_sees_a_job_of_another_visitor(page: Page, services: RememberingS
     assert "No such video" in page.on_tick(ME)[page.stage.card]
 
 
-def test_a_finished_job_brings_video_seed_and_details(page: Page, services: RememberingServices, tmp_path: Path) -> None:
+def test_a_finished_job_brings_video_seed_and_details(
+    page: Page, services: RememberingServices, tmp_path: Path
+) -> None:
     video = tmp_path / "out" / "x.mp4"
     video.parent.mkdir()
     video.write_bytes(b"mp4")
@@ -135,7 +138,8 @@ def test_a_finished_job_brings_video_seed_and_details(page: Page, services: Reme
 
 def test_a_video_that_is_gone_is_an_error_and_no_crash(page: Page, services: RememberingServices) -> None:
     result = GenerationResult(
-        file=Path("/nowhere/x.mp4"), model="pocket", mode="text", seed=9, width=5, height=5, num_frames=5, fps=8, seconds=1,
+        file=Path("/nowhere/x.mp4"), model="pocket", mode="text", seed=9, width=5, height=5, num_frames=5,
+        fps=8, seconds=1,
     )
     services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"], state="finished", result=result)
     assert "cannot be read" in page.on_tick(ME)[page.stage.card]
@@ -188,13 +192,14 @@ def test_limits_follow_the_model(page: Page) -> None:
 
 
 def test_every_update_is_for_an_output(page: Page, services: RememberingServices) -> None:
-    known = set(launch._outputs(page))
+    shown = set(page.stage_outputs())
     services.put(GenerationRequest(mode="reference", prompt="p"), owner=ME["visitor"])
     vace = next(spec for spec in registry.specs().values() if not spec.bundled)
     for panel in page.panels:
-        assert set(page.on_model(panel)(vace.id, None, None)) <= known
-    assert set(page.on_load(ME, *[{"model": "pocket", "prompt": "x", "seed": 1}] * 3)) <= known
-    assert set(page.on_cancel(ME)) <= known
+        assert set(page.on_model(panel)(vace.id, None, None)) <= {*panel.form, *panel.fields.values()}
+    assert set(page.on_load(ME, *[{"model": "pocket", "prompt": "x", "seed": 1}] * 3)) <= set(page.load_outputs())
+    assert set(page.on_last_frame(ME)) <= set(page.last_frame_outputs())
+    assert set(page.on_cancel(ME)) <= shown
 
 
 def test_a_bad_picture_for_the_last_frame_is_told(page: Page, services: RememberingServices) -> None:

@@ -8,8 +8,8 @@ import gradio as gr
 
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
-from wan_app.ui.markup import html
 from wan_app.ui.panel import Catalogue
+from wan_app.ui.parts import html
 from wan_app.ui.words import gigabytes
 
 _CODE = """from gradio_client import Client, handle_file

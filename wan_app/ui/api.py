@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Optional
 
 import gradio as gr
 from gradio.data_classes import FileData
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 OWNER = "api"
 _POLL = 0.25
 _NEEDED = inspect.Parameter.empty
+log = logging.getLogger(__name__)
 Field = tuple[Any, Any]  # type, default
 PROMPT: dict[str, Field] = {"prompt": (str, _NEEDED)}
 IMAGE: dict[str, Field] = {"image": (FileData, _NEEDED), "last_image": (Optional[FileData], None)}
@@ -125,6 +128,10 @@ def _add(
             return await run(dict(zip(fields, values)))
         except WanAppError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from None
+        except Exception as error:
+            # Its text may tell of the server's inside; the log keeps it.
+            log.exception("%s failed", name)
+            raise gr.Error(f"The app itself failed ({type(error).__name__})", print_exception=False) from None
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     endpoint.__name__ = name

@@ -15,7 +15,7 @@ import gradio as gr
 from wan_app.settings import ASSETS
 from wan_app.types import Mode
 from wan_app.ui.card import file_url
-from wan_app.ui.markup import html
+from wan_app.ui.parts import html
 
 FOLDER = ASSETS / "examples"
 # The clips play while pointed at or focused; a row of moving pictures would not be calm.

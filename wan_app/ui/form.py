@@ -7,8 +7,9 @@ gradio_client and from a raw POST all take this one way and meet the same checks
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from gradio.utils import get_upload_folder
 
@@ -34,8 +35,8 @@ def build_request(mode: Any, values: Mapping[str, Any]) -> GenerationRequest:
         width, height = parse_size(values["size"])
     return GenerationRequest(
         mode=mode,
-        prompt=values.get("prompt") if values.get("prompt") is not None else "",
-        negative_prompt=values.get("negative_prompt") if values.get("negative_prompt") is not None else "",
+        prompt=_given(values, "prompt", ""),
+        negative_prompt=_given(values, "negative_prompt", ""),
         model=values.get("model"),
         width=width,
         height=height,
@@ -102,6 +103,11 @@ def uploaded(value: Any, field: str) -> Path | None:
     if not real.is_relative_to(Path(get_upload_folder()).resolve()):
         raise InvalidRequest(field, "a path that was not uploaded", PICTURE)
     return real
+
+
+def _given(values: Mapping[str, Any], name: str, default: Any) -> Any:
+    # Not `or`: a 0 or an empty list is wrong in its own way, and shall be told so.
+    return default if values.get(name) is None else values[name]
 
 
 def _character(one: Any) -> Character:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -20,6 +21,7 @@ from wan_app.ui.stage import Stage
 from wan_app.ui.words import length_range, readout, shape_choices
 
 if TYPE_CHECKING:
+    from wan_app.families.spec import ModelSpec
     from wan_app.runtime.job import JobView
     from wan_app.services import Services
 
@@ -42,6 +44,29 @@ class Page:
     session: Any
     timer: Any
     warmed: bool = False
+
+    # What an event may change. Gradio makes every output anew at each event, changed or not, so
+    # the lists are kept short, that of the tick above all.
+
+    def stage_outputs(self) -> list[Any]:
+        """The stage, the clock, and what follows a job in the tabs."""
+        one = self.stage
+        shown = [one.card, one.actions, one.download, one.details, one.facts, self.timer]
+        return shown + [part for panel in self.panels for part in (panel.generate, panel.cancel, panel.fields["seed"])]
+
+    def example_outputs(self, panel: Panel) -> list[Any]:
+        """What an example fills."""
+        given = [panel.fields[name] for name in ("prompt", "image", "faces1") if name in panel.fields]
+        return self.stage_outputs() + given
+
+    def load_outputs(self) -> list[Any]:
+        """Everything but the pictures, which a reload does not bring back."""
+        forms = [part for panel in self.panels for part in panel.form if part is not panel.fields["seed"]]
+        return [self.session, *self.stage_outputs(), *forms]
+
+    def last_frame_outputs(self) -> list[Any]:
+        """The Image tab and its first picture."""
+        return [self.stage.card, self.tabs, *(panel.fields["image"] for panel in self.panels if panel.mode == "image")]
 
     # --- making -----------------------------------------------------------------------------
 
@@ -125,7 +150,7 @@ class Page:
 
         def change(model: Any, size: Any, seconds: Any) -> Updates:
             spec = self.catalogue.specs.get(model) or self.catalogue.doing(panel.mode)[0]
-            return self._limits(panel, spec.id, size, seconds) | {
+            return self._limits(panel, spec.id, size, seconds) | self._emptied(panel, spec) | {
                 panel.fields["num_inference_steps"]: gr.update(
                     maximum=spec.max_inference_steps, value=spec.num_inference_steps
                 ),
@@ -224,20 +249,24 @@ class Page:
             panel.notice: self.catalogue.notice(spec),
         }
         if panel.mode == "image":
-            updates[panel.fields["last_image"]] = gr.update(visible=spec.takes_last_image)
+            updates[panel.last_column] = gr.update(visible=spec.takes_last_image)
         if panel.mode == "reference":
             updates |= self._slot_limits(panel, spec)
         return updates
 
-    def _slot_limits(self, panel: Panel, spec: Any) -> Updates:
+    def _slot_limits(self, panel: Panel, spec: ModelSpec) -> Updates:
         updates: Updates = {panel.opened: 1, panel.add_slot: gr.update(visible=spec.max_characters > 1)}
         for number, slot in enumerate(panel.slots, 1):
             updates[slot] = gr.update(visible=number == 1)
             updates[panel.heads[number - 1]] = slot_head(number, spec.max_reference_images)
-            if number > 1:
-                # A slot that closes is emptied: a hidden face must not be sent along.
-                updates[panel.fields[f"faces{number}"]] = None
         return updates
+
+    def _emptied(self, panel: Panel, spec: ModelSpec) -> Updates:
+        """Pictures that the model's tab no longer shows must not be sent along."""
+        hidden = [name for name in panel.pictures if name.startswith("faces") and name != "faces1"]
+        if not spec.takes_last_image and "last_image" in panel.fields:
+            hidden.append("last_image")
+        return {panel.fields[name]: None for name in hidden}
 
     def _restore(self, panel: Panel, form: Any) -> Updates:
         """The form as it was left, as far as it still makes sense for its model."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from wan_app.ui import examples
 from wan_app.ui.panel import Catalogue, Panel, bar, prompt_box, settings
+from wan_app.ui.parts import raw
 
 
 def build(catalogue: Catalogue) -> Panel:
@@ -14,8 +17,10 @@ def build(catalogue: Catalogue) -> Panel:
     spec = catalogue.doing("image")[0]
     with gr.Tab("Image", id="image", elem_id="tab-image"):
         with gr.Row(equal_height=True, elem_classes="pictures"):
-            panel.fields["image"] = _picture("First picture", "The clip starts with it", visible=True)
-            panel.fields["last_image"] = _picture("Last picture", "Optional: the clip ends with it", visible=spec.takes_last_image)
+            with gr.Column(min_width=150):
+                panel.fields["image"] = _picture("First picture", "The clip starts with it")
+            with gr.Column(min_width=150, visible=spec.takes_last_image) as panel.last_column:
+                panel.fields["last_image"] = _picture("Last picture", "Optional: the clip ends with it")
         prompt_box(panel, "She walks to the right and waves", "What happens next in the picture.")
         settings(panel, catalogue)
         bar(panel, catalogue)
@@ -23,8 +28,8 @@ def build(catalogue: Catalogue) -> Panel:
     return panel
 
 
-def _picture(label: str, hint: str, *, visible: bool) -> gr.Image:
-    return gr.Image(
-        label=label, placeholder=hint, sources=["upload", "webcam", "clipboard"], type="filepath", height=210, min_width=150,
-        buttons=[], visible=visible,
-    )
+def _picture(label: str, hint: str) -> Any:
+    return raw(gr.Image(
+        label=label, placeholder=hint, sources=["upload", "webcam", "clipboard"], type="filepath",
+        height=210, min_width=150, buttons=[],
+    ))

@@ -15,8 +15,8 @@ from wan_app.families import registry
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
 from wan_app.ui.handlers import Page
-from wan_app.ui.markup import html
 from wan_app.ui.panel import KEPT, Catalogue, Panel
+from wan_app.ui.parts import html
 from wan_app.ui.web import Headers
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
     # The job queue is ours: Gradio's must let everything through.
     demo.queue(default_concurrency_limit=None)
     return demo.launch(
-        server_name=settings.host, server_port=settings.port, share=False, quiet=True, prevent_thread_lock=True,
-        ssr_mode=False, run_history=False, enable_monitoring=False, footer_links=["api", "settings"],
+        server_name=settings.host, server_port=settings.port, share=False, quiet=True, show_error=True,
+        prevent_thread_lock=True, ssr_mode=False, run_history=False, enable_monitoring=False,
+        footer_links=["api", "settings"],
         allowed_paths=[str(examples.FOLDER)] if examples.stored() else [],
         max_file_size=_MAX_UPLOAD, favicon_path=str(theme.FAVICON), theme=theme.theme(), css=theme.css(),
         js=theme.js(), app_kwargs={"middleware": [Middleware(Headers)]},
@@ -85,31 +86,32 @@ def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
 
 
 def _wire(page: Page, demo: gr.Blocks) -> None:
-    session, everything = page.session, _outputs(page)
-    forms = [_wire_panel(page, panel, everything) for panel in page.panels]
-    page.timer.tick(page.on_tick, session, everything, trigger_mode="once", **_QUIET)
-    page.stage.again.click(page.on_again, session, everything, **_QUIET)
-    page.stage.last_frame.click(page.on_last_frame, session, everything, **_QUIET)
-    demo.load(page.on_load, [session, *forms], everything, preprocess=False, **_QUIET)
+    session, shown = page.session, page.stage_outputs()
+    forms = [_wire_panel(page, panel) for panel in page.panels]
+    page.timer.tick(page.on_tick, session, shown, trigger_mode="once", **_QUIET)
+    page.stage.again.click(page.on_again, session, [session, *shown], **_QUIET)
+    page.stage.last_frame.click(page.on_last_frame, session, page.last_frame_outputs(), **_QUIET)
+    demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
 
 
-def _wire_panel(page: Page, panel: Panel, everything: list[Any]) -> Any:
+def _wire_panel(page: Page, panel: Panel) -> Any:
     """The events of a tab; returns the browser's store of its form."""
-    fields, session = panel.fields, page.session
-    panel.generate.click(
-        page.on_generate(panel), [session, *fields.values()], everything, preprocess=False, **_QUIET
-    )
-    panel.cancel.click(page.on_cancel, session, everything, **_QUIET)
+    fields, session, shown = panel.fields, page.session, page.stage_outputs()
     shape = [fields["model"], fields["size"], fields["seconds"]]
-    fields["model"].input(page.on_model(panel), shape, everything, preprocess=False, **_QUIET)
+    hidden = [fields[name] for name in panel.pictures if name not in ("image", "faces1")]
+    panel.generate.click(
+        page.on_generate(panel), [session, *fields.values()], [session, *shown], preprocess=False, **_QUIET
+    )
+    panel.cancel.click(page.on_cancel, session, shown, **_QUIET)
+    fields["model"].input(page.on_model(panel), shape, [*panel.form, *hidden], preprocess=False, **_QUIET)
     gr.on(
         [fields["size"].change, fields["seconds"].change], page.on_size, shape, panel.readout,
         preprocess=False, trigger_mode="always_last", **_QUIET,
     )
     if panel.add_slot is not None:
-        panel.add_slot.click(page.on_add_slot(panel), [panel.opened, fields["model"]], everything, **_QUIET)
+        panel.add_slot.click(page.on_add_slot(panel), [panel.opened, fields["model"]], panel.form, **_QUIET)
     if panel.examples is not None:
-        panel.examples.click(page.on_example(panel), None, everything, **_QUIET)
+        panel.examples.click(page.on_example(panel), None, page.example_outputs(panel), **_QUIET)
     return _keep(panel)
 
 
@@ -117,21 +119,13 @@ def _keep(panel: Panel) -> Any:
     """Store the form in the browser as it is typed, without asking the server."""
     kept = gr.BrowserState(None, storage_key=f"wan-app-{panel.mode}", secret=_BROWSER_SECRET)
     names = ", ".join(KEPT)
+    # A paste is a change but no input to Gradio's text boxes; the click is for whatever else slips by.
+    typed = [panel.fields[name].change for name in ("prompt", "negative_prompt")]
     gr.on(
-        [one.input for one in panel.kept], None, panel.kept, kept, api_visibility="private",
-        js=f"({names}) => ({{{names}}})",
+        [*(one.input for one in panel.kept), *typed, panel.generate.click], None, panel.kept, kept,
+        api_visibility="private", js=f"({names}) => ({{{names}}})",
     )
     return kept
-
-
-def _outputs(page: Page) -> list[Any]:
-    """Everything a handler may change."""
-    one = page.stage
-    found = [one.card, one.actions, one.download, one.details, one.facts, page.session, page.timer, page.tabs]
-    for panel in page.panels:
-        found += [*panel.fields.values(), panel.readout, panel.notice, panel.generate, panel.cancel, *panel.slots, *panel.heads]
-        found += [extra for extra in (panel.add_slot, panel.opened) if extra is not None]
-    return found
 
 
 def _header(settings: Settings) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
-from wan_app.ui.markup import html
+from wan_app.ui.parts import html
 from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
 
 # What a reload brings back. Pictures are left out: a browser's storage is no place for faces.
@@ -63,7 +63,20 @@ class Panel:
     slots: list[Any] = field(default_factory=list)
     heads: list[Any] = field(default_factory=list)
     add_slot: Any = None
+    last_column: Any = None
     opened: Any = None  # how many character slots are open
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the fields that hold pictures."""
+        return [name for name in self.fields if name in ("image", "last_image") or name.startswith("faces")]
+
+    @property
+    def form(self) -> list[Any]:
+        """All that depends on the model or is kept over a reload: no pictures."""
+        inputs = [one for name, one in self.fields.items() if name not in self.pictures and name != "consent"]
+        extra = [one for one in (self.add_slot, self.opened, self.last_column) if one is not None]
+        return [*inputs, self.readout, self.notice, *self.slots, *self.heads, *extra]
 
     @property
     def kept(self) -> list[Any]:

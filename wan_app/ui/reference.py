@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 from wan_app.ui import examples
-from wan_app.ui.markup import html
 from wan_app.ui.panel import Catalogue, Panel, bar, prompt_box, settings
+from wan_app.ui.parts import html, raw
 
 CONSENT = (
     "I am the person in these pictures, or everyone in them has agreed to appear in generated video. "
@@ -59,10 +59,10 @@ def _slot(panel: Panel, number: int, most: int) -> gr.Button:
         with gr.Row(elem_classes="character-head"):
             panel.heads.append(html(slot_head(number, most), elem_classes="character-name"))
             insert = gr.Button("Insert name", size="sm", elem_classes="quiet", scale=0, min_width=110)
-        panel.fields[f"faces{number}"] = gr.Gallery(
-            label=f"Face pictures of character{number}", show_label=False, file_types=["image"], type="filepath", interactive=True, columns=4,
-            fit_columns=False, height=170, object_fit="cover", sources=["upload", "webcam", "clipboard"],
-            buttons=[], elem_classes="faces",
-        )
+        panel.fields[f"faces{number}"] = raw(gr.Gallery(
+            label=f"Face pictures of character{number}", show_label=False, file_types=["image"], type="filepath",
+            interactive=True, columns=4, fit_columns=False, height=170, object_fit="cover",
+            sources=["upload", "webcam", "clipboard"], buttons=[], elem_classes="faces",
+        ))
     panel.slots.append(group)
     return insert

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from wan_app.ui import card
-from wan_app.ui.markup import html
+from wan_app.ui.parts import html
 
 
 @dataclass(frozen=True)

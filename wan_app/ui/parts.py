@@ -1,0 +1,24 @@
+"""Gradio's components, as this page needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+
+def html(value: str, **options: Any) -> gr.HTML:
+    """A gr.HTML without the article styles, which would recolour errors and frame tables."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def raw(component: Any) -> Any:
+    """The component handing over what was posted as it is, for `form.uploaded` to judge.
+
+    Gradio would answer anything not shaped like its own upload with a bare error 500. It is done on
+    the instance, for Gradio writes a .pyi beside the source of every subclass; so the component must
+    get no `gr.update`, which makes a new instance. A new value is no update.
+    """
+    component.data_model = None
+    component.api_info = lambda: {"type": "object"}
+    return component
