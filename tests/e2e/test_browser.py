@@ -154,6 +154,19 @@ def test_a_text_file_named_png_is_refused_by_name(visit: Any, tmp_path: Path) ->
     page.wait_for_selector('.card.failed [data-field="image"]')
 
 
+def test_examples_play_without_running_and_fill_the_form(visit: Any) -> None:
+    page = visit()
+    for tab, given in (("Text", None), ("Image", ".pictures img"), ("Reference", ".faces img")):
+        page.get_by_role("tab", name=tab).click()
+        visible(page, "button.example").click()
+        page.wait_for_selector(".card.example")
+        page.wait_for_function(PLAYING, timeout=15_000)
+        assert visible(page, ".prompt textarea").input_value() == "the sun crosses the sky"
+        if given:
+            page.wait_for_selector(f"{given}:visible")
+    assert page.outside == [] and page.faults == []
+
+
 def test_other_models_bring_their_own_limits(visit: Any) -> None:
     page = visit()
     visible(page, ".advanced button").click()

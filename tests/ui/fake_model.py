@@ -27,7 +27,7 @@ class DotPipeline:
         """As `Pipeline.generate`."""
         report(Loading("Reading the prompt"))
         total = request.num_inference_steps or 1
-        frames = _scene(request)
+        frames = scene(request)
         noise = np.random.default_rng(request.seed).integers(0, 256, frames[0].shape).astype(np.float32)
         for index in range(1, total + 1):
             self._wait(request.prompt, report)
@@ -55,7 +55,8 @@ def open_recipe(settings: Settings) -> VideoRecipe:
     return VideoRecipe(settings, lambda model_id, plan, weights: DotPipeline())
 
 
-def _scene(request: GenerationRequest) -> np.ndarray:
+def scene(request: GenerationRequest) -> np.ndarray:
+    """The finished frames."""
     count, height, width = request.num_frames or 1, request.height or 1, request.width or 1
     rows, columns = np.mgrid[0:height, 0:width]
     frames = np.empty((count, height, width, 3), np.uint8)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from tests.ui.fake_model import RECIPE
+from PIL import Image
+
+from tests.ui.fake_model import RECIPE, scene
 from wan_app import services as services_module
 from wan_app.families import weights
+from wan_app.media.video import export_video
 from wan_app.settings import Settings
-from wan_app.ui import launch
+from wan_app.types import GenerationRequest
+from wan_app.ui import examples, launch
 
 
 def main(port: int, data_dir: Path) -> None:
@@ -18,7 +23,25 @@ def main(port: int, data_dir: Path) -> None:
     real = weights.locate
     # The bundled weights may not be trained yet where these tests run; absent ones stay absent.
     weights.locate = lambda spec, *rest: data_dir if spec.bundled else real(spec, *rest)
+    examples.FOLDER = data_dir.parent / "examples"
+    store_examples(examples.FOLDER)
     launch.serve(Settings(data_dir=data_dir, port=port))
+
+
+def store_examples(folder: Path) -> None:
+    """One example a tab, as the repository's assets/examples has them."""
+    if folder.exists():
+        return
+    folder.mkdir(parents=True)
+    request = GenerationRequest(mode="text", prompt="", width=128, height=128, num_frames=9)
+    export_video(scene(request), folder / "sun.mp4", fps=8, metadata={})
+    Image.new("RGB", (128, 128), (190, 120, 90)).save(folder / "given.png")
+    row = {"prompt": "the sun crosses the sky", "label": "Sun", "file": "sun.mp4"}
+    rows = [
+        {**row, "mode": "text"}, {**row, "mode": "image", "image": "given.png"},
+        {**row, "mode": "reference", "faces": ["given.png"]},
+    ]
+    (folder / "examples.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,9 @@ class Example:
 
 
 @cache
-def stored(folder: Path = FOLDER) -> tuple[Example, ...]:
+def stored(folder: Path | None = None) -> tuple[Example, ...]:
     """What examples.json lists and is there; a broken list costs the row, never the start."""
+    folder = folder or FOLDER
     try:
         rows = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
         found = [_example(row, folder) for row in rows]
