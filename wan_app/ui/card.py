@@ -29,14 +29,15 @@ _TITLES = {
 }
 
 
-def idle() -> str:
+def idle(*, examples: bool = False) -> str:
     """Before anything was asked for."""
+    other = " Or choose an example." if examples else ""
     return _card(
         "idle",
         '<div class="screen"><div class="empty"><svg viewBox="0 0 48 48" aria-hidden="true">'
         '<rect x="5" y="10" width="38" height="28" rx="5"/><path d="M20 18.5v11l9.5-5.5z"/></svg>'
         "<p>Your video appears here</p>"
-        "<small>Describe it, press <b>Generate</b>, and watch it come out of the noise.</small></div></div>",
+        f"<small>Describe it, press <b>Generate</b>, and watch it come out of the noise.{other}</small></div></div>",
     )
 
 

@@ -92,7 +92,7 @@ class Page:
         return self.on_tick(session)
 
     def on_tick(self, session: Any) -> Updates:
-        """Once a second while a job lives: the card; at its end, everything else too."""
+        """At each look while a job lives: the card; at its end, everything else too."""
         try:
             job = self._job(session)
             return self._show(job) if job.ended else {self.stage.card: card.running(job)}

@@ -28,6 +28,8 @@ _MAX_UPLOAD = "40mb"
 _DELETE_CACHE = (600, 7200)
 # BrowserState encrypts with this; it guards against nothing but a curious look, so it may be known.
 _BROWSER_SECRET = "wan-app-browser-state"
+# Seconds between looks at a living job; each costs the server 8 ms of CPU (measured).
+_TICK = 0.5
 # For every event of the page: not part of the public API, no queue of Gradio's, no spinner of its own.
 _QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -49,7 +51,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             shown = stage.build()
         page = Page(
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
-            timer=gr.Timer(1.0, active=False),
+            timer=gr.Timer(_TICK, active=False),
         )
         _wire(page, demo)
         api.build(services)

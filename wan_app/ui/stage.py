@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from wan_app.ui import card
+from wan_app.ui import card, examples
 from wan_app.ui.parts import html
 
 
@@ -27,7 +27,7 @@ class Stage:
 def build() -> Stage:
     """One stage for all tabs; sticky on a wide screen, below the inputs on a phone."""
     with gr.Column(elem_id="stage", scale=6, min_width=320):
-        shown = html(card.idle(), elem_id="card")
+        shown = html(card.idle(examples=bool(examples.stored())), elem_id="card")
         with gr.Row(elem_classes="actions", visible=False) as actions:
             download = gr.DownloadButton("Download", size="md", min_width=120, scale=0, elem_id="download")
             again = gr.Button("Same settings, new seed", size="md", min_width=160, elem_id="again")
