@@ -28,21 +28,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Studio:
     """A server that can be stopped and started again on its port and data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
         self.data_dir, self._log = folder / "data", folder / "server.log"
         self.cache = folder / "gradio"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        # {port} and {data} stand for this server's own.
+        self._command = command or ("-m", "tests.ui.fake_studio", "{port}", "{data}")
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it answers 200."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(self.cache)}
-        command = [sys.executable, "-m", "tests.ui.fake_studio", str(self.port), str(self.data_dir)]
+        command = [one.format(port=self.port, data=self.data_dir) for one in self._command]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=self._log.open("ab"), stderr=subprocess.STDOUT
+            [sys.executable, *command], cwd=ROOT, env=env, stdout=self._log.open("ab"), stderr=subprocess.STDOUT
         )
         until = time.monotonic() + 90
         while time.monotonic() < until and self._process.poll() is None:
@@ -99,7 +101,12 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(chromium: Any, studio: Studio) -> Iterator[Any]:
-    """Opens the studio; every page notes what it asked of other hosts and what went wrong in it."""
+    """Opens the studio in a fresh browser profile."""
+    yield from visits(chromium, studio)
+
+
+def visits(chromium: Any, studio: Studio) -> Iterator[Any]:
+    """A function that opens pages, each noting what it asked of other hosts and what went wrong in it."""
     contexts = []
 
     def open_page(width: int = 1280, height: int = 900, **options: Any) -> Any:

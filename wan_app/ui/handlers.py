@@ -87,8 +87,8 @@ class Page:
         """Stop the job on the stage; its end is shown by the next tick."""
         try:
             self.services.cancel(_job_id(session), owner=_visitor(session))
-        except WanAppError as error:
-            return self._end(card.failed_with(error))
+        except Exception as error:
+            return self._failed(error)
         return self.on_tick(session)
 
     def on_tick(self, session: Any) -> Updates:
@@ -96,8 +96,8 @@ class Page:
         try:
             job = self._job(session)
             return self._show(job) if job.ended else {self.stage.card: card.running(job)}
-        except WanAppError as error:
-            return self._end(card.failed_with(error))
+        except Exception as error:
+            return self._failed(error)
 
     def on_load(self, session: Any, *forms: Any) -> Updates:
         """A page opens, or opens again: bring the form back and the job that was on the stage."""
@@ -184,12 +184,8 @@ class Page:
         try:
             job_id = self.services.submit(make(), owner=visitor)
             job = self.services.job(job_id, owner=visitor)
-        except WanAppError as error:
-            return self._end(card.failed_with(error))
         except Exception as error:
-            # The page must never be left waiting; the log keeps the traceback.
-            log.exception("submit failed")
-            return self._end(card.failed_with(error))
+            return self._failed(error)
         return self._live(job) | {self.session: {"visitor": visitor, "job": job_id}}
 
     def _job(self, session: Any) -> JobView:
@@ -200,6 +196,12 @@ class Page:
 
     def _end(self, html: str) -> Updates:
         return self._stage(html, live=False)
+
+    def _failed(self, error: Exception) -> Updates:
+        """An error, ours or not: the page must never be left waiting. The log keeps what is not ours."""
+        if not isinstance(error, WanAppError):
+            log.error("a handler of the page failed", exc_info=error)
+        return self._end(card.failed_with(error))
 
     def _show(self, job: JobView) -> Updates:
         """A job that ended."""

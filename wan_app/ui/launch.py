@@ -11,6 +11,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from wan_app import devices
+from wan_app.errors import InvalidRequest
 from wan_app.families import registry
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
@@ -74,9 +75,18 @@ def serve(settings: Settings) -> None:
 
 
 def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
-    """Launch without blocking; (app, local URL, None)."""
+    """Launch without blocking; (app, local URL, None). Raises InvalidRequest when the port is taken."""
     # The job queue is ours: Gradio's must let everything through.
     demo.queue(default_concurrency_limit=None)
+    try:
+        return _launch(demo, settings)
+    except OSError as error:
+        raise InvalidRequest(
+            "port", f"{settings.host}:{settings.port or 'all from 7860 to 7959'}, taken or not ours", "--port with a free one"
+        ) from error
+
+
+def _launch(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
     return demo.launch(
         server_name=settings.host, server_port=settings.port, share=False, quiet=True, show_error=True,
         prevent_thread_lock=True, ssr_mode=False, run_history=False, enable_monitoring=False,

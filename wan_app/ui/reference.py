@@ -61,7 +61,7 @@ def _slot(panel: Panel, number: int, most: int) -> gr.Button:
             insert = gr.Button("Insert name", size="sm", elem_classes="quiet", scale=0, min_width=110)
         panel.fields[f"faces{number}"] = raw(gr.Gallery(
             label=f"Face pictures of character{number}", show_label=False, file_types=["image"], type="filepath",
-            interactive=True, columns=4, fit_columns=False, height=170, object_fit="cover",
+            interactive=True, columns=4, fit_columns=False, height=150, object_fit="cover",
             sources=["upload", "webcam", "clipboard"], buttons=[], elem_classes="faces",
         ))
     panel.slots.append(group)
