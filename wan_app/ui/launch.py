@@ -82,7 +82,7 @@ def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
         return _launch(demo, settings)
     except OSError as error:
         raise InvalidRequest(
-            "port", f"{settings.host}:{settings.port or 'all from 7860 to 7959'}, taken or not ours", "--port with a free one"
+            "port", f"{settings.host}:{settings.port or '7860 to 7959'}, taken or not allowed", "a free one (--port)"
         ) from error
 
 
