@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from wan_app.errors import InvalidRequest
-from wan_app.media.ffmpeg import binary
+from wan_app.media.ffmpeg import binary, named
 
 
 def last_frame(video: Path) -> Path:
@@ -17,7 +17,7 @@ def last_frame(video: Path) -> Path:
     """
     still = video.with_name(f"{video.stem}-last.png")
     # Each frame overwrites the one before (-update), so that the last of the final second stays.
-    command = [binary(), "-v", "error", "-y", "-sseof", "-1", "-i", str(video), "-update", "1", str(still)]
+    command = [binary(), "-v", "error", "-nostdin", "-y", "-sseof", "-1", "-i", named(video), "-update", "1", named(still)]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
     if done.returncode or not still.is_file():
         raise InvalidRequest("image", f"a video without pictures: {video.name}", "a video made by this app")
