@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from wan_app.families.base import Pipeline, Plan
+from PIL import Image
+
+from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of
 from wan_app.families.spec import ModelSpec, Shape
+from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
+
+if TYPE_CHECKING:
+    import torch
 
 SPECS = (
     ModelSpec(
         id="pocket",
         family="pocket",
         title="Pocket",
-        about="A small cartoon model trained by this project: drawn characters in seven places, not photographs.",
+        about="A small cartoon model trained by this project: drawn people in seven places, not photographs.",
         licence="Apache-2.0",
         repository="bundled",
         revision="1",
-        parameters=10_000_000,
+        parameters=16_000_000,
         download_bytes=0,
-        memory={"none": 1_000_000_000},
+        # Resident memory of the worker after a clip, torch and diffusers included.
+        memory={"none": 900_000_000},
         tasks=("text", "image", "reference"),
         fps=8.0,
         frame_step=4,
@@ -26,7 +36,7 @@ SPECS = (
         max_frames=41,
         default_frames=17,
         shapes=(Shape("Square", 128, 128), Shape("Wide", 160, 96), Shape("Tall", 96, 160)),
-        size_multiple=16,
+        size_multiple=32,
         min_side=96,
         max_area=128 * 128,
         num_inference_steps=16,
@@ -37,12 +47,112 @@ SPECS = (
         max_characters=1,
         takes_last_image=True,
         bundled=True,
+        pipeline_class="LikenessPipeline",
     ),
 )
 
+_CANCEL_AT = {"LikenessTransformerBlock", "UMT5Block", "VitBlock", "Enlarger", "CellHead"}
+_JPEG_QUALITY = 80
+_PREVIEW_SCALE = 4
+
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The loaded pipeline from a folder written by `PocketPipeline.save_pretrained`."""
-    from wan_app.likeness.runner import PocketRunner
+    """The loaded pipeline from a folder written by `LikenessPipeline.save_pretrained`."""
+    import torch
 
-    return PocketRunner.from_folder(weights, device=plan.device)
+    from wan_app.likeness.pipeline import LikenessPipeline
+
+    dtype = torch.bfloat16 if plan.device != "cpu" or _fast_bf16() else torch.float32
+    pipe = LikenessPipeline.from_pretrained(weights, torch_dtype=dtype)
+    pipe.to(plan.device)
+    return PocketPipeline(pipe)
+
+
+class PocketPipeline:
+    """A loaded `LikenessPipeline` behind the app's seam: progress, previews, cancel in every block."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+        # Seconds that decoding took a frame, the last time; the tail of the ETA.
+        self._decode_seconds = 0.02
+
+    def generate(self, request: GenerationRequest, report: Reporter) -> Output:
+        """Encode, denoise, decode; see `base.Pipeline.generate`."""
+        import torch
+
+        numbers = numbers_of(request)
+        faces = [picture for one in request.characters for path in one.faces if (picture := _open(path))]
+        times = [time.monotonic()]
+
+        def on_step(index: int, total: int, clean: torch.Tensor) -> None:
+            times.append(time.monotonic())
+            # Encoding the pictures counts into the first step, so later ones are measured from its end.
+            each = (times[-1] - times[1 if index > 1 else 0]) / max(1, index - 1)
+            eta = each * (total - index) + self._decode_seconds * numbers.num_frames
+            report(Step(index=index, total=total, eta=eta, preview=self._preview(clean)))
+            report.check()
+
+        def on_decode() -> None:
+            times.append(time.monotonic())
+            report(Exporting("Decoding"))
+
+        with cancel_points(self._blocks(), report.check):
+            report(Loading("Reading the prompt"))
+            made = self.pipe(
+                request.prompt,
+                negative_prompt=request.negative_prompt,
+                image=_open(request.image),
+                last_image=_open(request.last_image),
+                reference_images=faces,
+                height=numbers.height,
+                width=numbers.width,
+                num_frames=numbers.num_frames,
+                num_inference_steps=numbers.num_inference_steps,
+                guidance_scale=numbers.guidance_scale,
+                # On the CPU, so that a seed means the same noise on every device.
+                generator=torch.Generator("cpu").manual_seed(numbers.seed),
+                on_step=on_step,
+                on_decode=on_decode,
+            )
+        self._decode_seconds = (time.monotonic() - times[-1]) / numbers.num_frames
+        return Output(frames=made.frames)
+
+    def close(self) -> None:
+        """Drop the model."""
+        del self.pipe
+
+    def _blocks(self) -> list[Any]:
+        import torch
+
+        parts = (part for part in self.pipe.components.values() if isinstance(part, torch.nn.Module))
+        return [module for part in parts for module in part.modules() if type(module).__name__ in _CANCEL_AT]
+
+    def _preview(self, clean: torch.Tensor) -> bytes:
+        """A frame from the middle of the clean estimate as a JPEG, really decoded: that takes milliseconds."""
+        import torch
+
+        middle = clean.shape[2] // 2
+        with torch.no_grad():
+            group = self.pipe.vae.decode(clean[:, :, middle : middle + 1], enlarge=False, still=False)
+        pixels = group[0, :, 0].add(1).mul(127.5).clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        shown = Image.fromarray(pixels)
+        size = (shown.width * _PREVIEW_SCALE, shown.height * _PREVIEW_SCALE)
+        out = io.BytesIO()
+        shown.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=_JPEG_QUALITY)
+        return out.getvalue()
+
+
+def _open(path: Path | None) -> Image.Image | None:
+    if path is None:
+        return None
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def _fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware; others are much slower with it than with fp32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

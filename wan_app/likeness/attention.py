@@ -23,8 +23,12 @@ class LikenessAttnProcessor:
     """WanAttnProcessor's computation with `attention` inside and rotary angles applied without copies."""
 
     def __call__(
-        self, attn: WanAttention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None, rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
+        self,
+        attn: WanAttention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """(B, L, dim) attending to itself, or to `encoder_hidden_states` (B, S, dim); no mask is supported."""
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states

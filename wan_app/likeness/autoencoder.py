@@ -79,7 +79,9 @@ class Enlarger(nn.Module):
         super().__init__()
         self.conv_in = nn.Conv2d(3, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+            )
             for _ in range(layers)
         )
         self.conv_out = nn.Conv2d(width, 12, 3, padding=1)
@@ -103,8 +105,13 @@ class LikenessAutoencoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, channels: int = 64, dim: int = 256, layers: int = 3, heads: int = 4,
-        enlarger_width: int = 32, enlarger_layers: int = 4,
+        self,
+        channels: int = 64,
+        dim: int = 256,
+        layers: int = 2,
+        heads: int = 4,
+        enlarger_width: int = 32,
+        enlarger_layers: int = 4,
     ) -> None:
         super().__init__()
         self.linear_in = nn.Linear(PATCH, channels)

@@ -25,21 +25,29 @@ class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, tokens: int = 8, dim: int = 192, layers: int = 4, heads: int = 3,
-        classes: dict[str, int] | None = None, colours: int = 5,
+        self,
+        tokens: int = 8,
+        dim: int = 192,
+        layers: int = 4,
+        heads: int = 3,
+        classes: dict[str, int] | None = None,
+        colours: int = 5,
     ) -> None:
         super().__init__()
         self.patch = nn.Conv2d(3, dim, PATCH, stride=PATCH)
         self.blocks = nn.ModuleList(VitBlock(dim, heads) for _ in range(layers))
         self.queries = nn.Parameter(torch.randn(tokens, dim) * 0.1)
         self.norm = nn.LayerNorm(dim)
-        self.heads = nn.ModuleDict({name: nn.Linear(tokens * dim, n) for name, n in (classes or {}).items()})
-        self.colours = nn.Linear(tokens * dim, 3 * colours)
+        self.attribute_heads = nn.ModuleDict(
+            {name: nn.Linear(tokens * dim, n) for name, n in (classes or {}).items()}
+        )
+        self.colour_head = nn.Linear(tokens * dim, 3 * colours)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Identity tokens (B, tokens, dim)."""
         cells = self.patch(pictures)
-        positions = grid_positions(*cells.shape[2:], cells.shape[1], cells.device).to(cells.dtype)
+        dim, height, width = cells.shape[1:]
+        positions = grid_positions(height, width, dim, cells.device).to(cells.dtype)
         x = cells.flatten(2).transpose(1, 2) + positions
         queries = self.queries.to(x.dtype).expand(len(x), -1, -1)
         x = torch.cat([queries, x], 1)
@@ -54,8 +62,8 @@ class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
     def recognise(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits per attribute, and `colours` (B, n, 3) in [0, 1]."""
         flat = tokens.flatten(1)
-        found = {name: head(flat) for name, head in self.heads.items()}
-        found["colours"] = torch.sigmoid(self.colours(flat)).unflatten(1, (-1, 3))
+        found = {name: head(flat) for name, head in self.attribute_heads.items()}
+        found["colours"] = torch.sigmoid(self.colour_head(flat)).unflatten(1, (-1, 3))
         return found
 
     def agreement(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

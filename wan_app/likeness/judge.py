@@ -16,7 +16,7 @@ class LikenessJudge(ModelMixin, ConfigMixin):
     """Video (B, 3, 17, H, W) in [-1, 1] to logits per attribute: 2D convolutions a frame, then 1D over time."""
 
     @register_to_config
-    def __init__(self, classes: dict[str, int] | None = None, width: int = 32) -> None:
+    def __init__(self, classes: dict[str, int] | None = None, width: int = 24) -> None:
         super().__init__()
         sizes = (3, width, 2 * width, 3 * width, 4 * width)
         self.frames = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(sizes, sizes[1:]))
@@ -32,7 +32,11 @@ class LikenessJudge(ModelMixin, ConfigMixin):
         x = video.transpose(1, 2).flatten(0, 1)
         for conv, norm in zip(self.frames, self.norms):
             x = F.gelu(norm(conv(x)))
-        x = F.gelu(self.squeeze(F.adaptive_avg_pool2d(x, 3).flatten(1))).unflatten(0, (batch, -1)).transpose(1, 2)
+        x = (
+            F.gelu(self.squeeze(F.adaptive_avg_pool2d(x, 3).flatten(1)))
+            .unflatten(0, (batch, -1))
+            .transpose(1, 2)
+        )
         for conv in self.time:
             x = x + F.gelu(conv(x))
         pooled = torch.cat([x.mean(2), x.amax(2)], 1)

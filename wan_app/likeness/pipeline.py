@@ -1,7 +1,7 @@
 """The bundled model as a diffusers pipeline: text, first (and last) picture, and reference to video.
 
-    pipe = LikenessPipeline.from_pretrained("assets/pocket")
-    frames = pipe("character1 waves on the beach", reference_images=[face]).frames
+pipe = LikenessPipeline.from_pretrained("assets/pocket")
+frames = pipe("character1 waves on the beach", reference_images=[face]).frames
 """
 
 from __future__ import annotations
@@ -54,35 +54,60 @@ class LikenessPipeline(DiffusionPipeline):
     model_cpu_offload_seq = "text_encoder->identity_encoder->transformer->vae"
 
     def __init__(
-        self, tokenizer, text_encoder: UMT5EncoderModel, identity_encoder: LikenessIdentityEncoder,
-        transformer: LikenessTransformer3DModel, vae: LikenessAutoencoder, scheduler: FlowMatchEulerDiscreteScheduler,
+        self,
+        tokenizer,
+        text_encoder: UMT5EncoderModel,
+        identity_encoder: LikenessIdentityEncoder,
+        transformer: LikenessTransformer3DModel,
+        vae: LikenessAutoencoder,
+        scheduler: FlowMatchEulerDiscreteScheduler,
     ) -> None:
         super().__init__()
         self.register_modules(
-            tokenizer=tokenizer, text_encoder=text_encoder, identity_encoder=identity_encoder,
-            transformer=transformer, vae=vae, scheduler=scheduler,
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            identity_encoder=identity_encoder,
+            transformer=transformer,
+            vae=vae,
+            scheduler=scheduler,
         )
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype = torch.float32, **_) -> LikenessPipeline:
+    def from_pretrained(
+        cls, folder: str | Path, torch_dtype: torch.dtype = torch.float32, **_
+    ) -> LikenessPipeline:
         """Load a folder written by `save_pretrained`; only the transformer takes `torch_dtype`, the rest is tiny."""
         folder = Path(folder)
         return cls(
             tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
             text_encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32),
-            identity_encoder=LikenessIdentityEncoder.from_pretrained(folder / "identity_encoder", torch_dtype=torch.float32),
-            transformer=LikenessTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch_dtype),
+            identity_encoder=LikenessIdentityEncoder.from_pretrained(
+                folder / "identity_encoder", torch_dtype=torch.float32
+            ),
+            transformer=LikenessTransformer3DModel.from_pretrained(
+                folder / "transformer", torch_dtype=torch_dtype
+            ),
             vae=LikenessAutoencoder.from_pretrained(folder / "vae", torch_dtype=torch.float32),
             scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
         )
 
     @torch.no_grad()
-    def __call__(
-        self, prompt: str, *, negative_prompt: str = "", image: Image.Image | list[Image.Image] | None = None,
-        last_image: Image.Image | None = None, reference_images: list[Image.Image] | None = None,
-        height: int = 128, width: int = 128, num_frames: int = 17, num_inference_steps: int = 16,
-        guidance_scale: float = 2.0, generator: torch.Generator | None = None,
-        on_step: OnStep | None = None, on_decode: Callable[[], None] | None = None,
+    def __call__(  # noqa: PLR0913 - diffusers' calling convention, the same names in the same meaning
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        image: Image.Image | list[Image.Image] | None = None,
+        last_image: Image.Image | None = None,
+        reference_images: list[Image.Image] | None = None,
+        height: int = 128,
+        width: int = 128,
+        num_frames: int = 17,
+        num_inference_steps: int = 16,
+        guidance_scale: float = 2.0,
+        generator: torch.Generator | None = None,
+        on_step: OnStep | None = None,
+        on_decode: Callable[[], None] | None = None,
     ) -> LikenessOutput:
         """Make one clip.
 
@@ -96,10 +121,11 @@ class LikenessPipeline(DiffusionPipeline):
             on_decode: called once before decoding.
         """
         cells = (height // (ENLARGED * CELL), width // (ENLARGED * CELL))
+        pictures = image if isinstance(image, list) else [image] if image else []
         conditions = self.encode_conditions(prompt, negative_prompt, reference_images, guidance_scale)
         small = (width // ENLARGED, height // ENLARGED)
-        given = self.encode_pictures(image if isinstance(image, list) else [image] if image else [], small)
-        last = self.encode_pictures([last_image], small)[:, :, 0] if last_image is not None else None
+        given = self.encode_pictures(pictures, small)
+        last = self.encode_pictures([last_image] if last_image else [], small)
 
         windows = list(plan_windows((num_frames - 1) // GROUP + 1))
         total, step = num_inference_steps * len(windows), 0
@@ -115,7 +141,7 @@ class LikenessPipeline(DiffusionPipeline):
                 step += 1
                 if on_step is not None:
                     on_step(step, total, clean)
-            latents = clean if latents is None else torch.cat([latents[:, :, :start], clean], 2)
+            latents = clean if latents is None else torch.cat([latents, clean[:, :, OVERLAP:]], 2)
         if on_decode is not None:
             on_decode()
         return LikenessOutput(self.decode(latents)[:num_frames])
@@ -125,7 +151,9 @@ class LikenessPipeline(DiffusionPipeline):
     ) -> Conditions:
         """Text and identity, doubled with their absence when there is guidance."""
         guided = guidance_scale > 1
-        text = encode_text(self.tokenizer, self.text_encoder, [negative_prompt, prompt] if guided else [prompt])
+        text = encode_text(
+            self.tokenizer, self.text_encoder, [negative_prompt, prompt] if guided else [prompt]
+        )
         if not references:
             return Conditions(text, None, None, guidance_scale)
         pictures = torch.cat([pixels(portrait(one)) for one in references]).to(self.device)
@@ -138,23 +166,30 @@ class LikenessPipeline(DiffusionPipeline):
         if not pictures:
             return None
         usable = pictures[: 1 + (len(pictures) - 1) // GROUP * GROUP]
-        video = torch.cat([pixels(ImageOps.fit(one.convert("RGB"), size, Image.Resampling.LANCZOS)) for one in usable])
+        video = torch.cat(
+            [pixels(ImageOps.fit(one.convert("RGB"), size, Image.Resampling.LANCZOS)) for one in usable]
+        )
         return self.vae.encode(video.transpose(0, 1)[None].to(self.device))
 
     def denoise(
         self, latents: torch.Tensor, known: torch.Tensor, conditions: Conditions, num_inference_steps: int
     ) -> Iterator[torch.Tensor]:
         """Yields the clean estimate (1, C, f, h, w) after each step, the last one being the result."""
-        self.scheduler.set_timesteps(sigmas=np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist())
+        self.scheduler.set_timesteps(
+            sigmas=np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
+        )
         self.scheduler.set_begin_index(0)
         given, dtype, rows = known[:, :1], self.transformer.dtype, len(conditions.text)
         for index, timestep in enumerate(self.scheduler.timesteps):
             level = self.scheduler.sigmas[index]
             latents = torch.where(given > 0, known[:, 2:], latents)
             made = self.transformer(
-                latents.to(dtype).expand(rows, -1, -1, -1, -1), level.to(latents.device, dtype).expand(rows),
-                conditions.text.to(dtype), None if conditions.identity is None else conditions.identity.to(dtype),
-                known.to(dtype).expand(rows, -1, -1, -1, -1), conditions.use_identity,
+                latents.to(dtype).expand(rows, -1, -1, -1, -1),
+                level.to(latents.device, dtype).expand(rows),
+                conditions.text.to(dtype),
+                None if conditions.identity is None else conditions.identity.to(dtype),
+                known.to(dtype).expand(rows, -1, -1, -1, -1),
+                conditions.use_identity,
             ).float()
             clean = made[-1:]
             if rows == 2:
@@ -188,7 +223,7 @@ class LikenessPipeline(DiffusionPipeline):
             known[:, 2:, :count] = given[:, :, :count]
         if last is not None:
             known[:, 1, latest - 1] = 1
-            known[:, 2:, latest - 1] = last
+            known[:, 2:, latest - 1] = last[:, :, 0]
         return known
 
 
@@ -205,7 +240,9 @@ def plan_windows(latent_frames: int) -> Iterator[tuple[int, int]]:
 
 def portrait(picture: Image.Image) -> Image.Image:
     """The square that the identity encoder looks at: faces are rather in the upper part of a picture."""
-    return ImageOps.fit(picture.convert("RGB"), (PICTURE, PICTURE), Image.Resampling.LANCZOS, centering=(0.5, 0.35))
+    return ImageOps.fit(
+        picture.convert("RGB"), (PICTURE, PICTURE), Image.Resampling.LANCZOS, centering=(0.5, 0.35)
+    )
 
 
 def pixels(picture: Image.Image) -> torch.Tensor:

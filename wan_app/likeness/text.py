@@ -14,30 +14,55 @@ def build_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     """A word tokenizer: lower case, accents stripped, hyphens and punctuation split; strangers are `<unk>`."""
     vocabulary = {word: index for index, word in enumerate(["<pad>", "<unk>", "</s>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([
-        normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase(),
-        normalizers.Replace("-", " "), normalizers.Replace("'", " "),
-    ])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKD(),
+            normalizers.StripAccents(),
+            normalizers.Lowercase(),
+            normalizers.Replace("-", " "),
+            normalizers.Replace("'", " "),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=MAX_TOKENS
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="</s>",
+        model_max_length=MAX_TOKENS,
     )
 
 
 def build_text_encoder(words: int) -> UMT5EncoderModel:
     """An untrained encoder for `words` words and the three special tokens."""
-    return UMT5EncoderModel(UMT5Config(
-        vocab_size=words + 3, d_model=TEXT_DIM, d_kv=32, d_ff=512, num_layers=3, num_heads=6,
-        dropout_rate=0.0, pad_token_id=0, eos_token_id=2, relative_attention_num_buckets=16,
-        relative_attention_max_distance=32,
-    ))
+    return UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=words + 3,
+            d_model=TEXT_DIM,
+            d_kv=32,
+            d_ff=512,
+            num_layers=2,
+            num_heads=6,
+            dropout_rate=0.0,
+            pad_token_id=0,
+            eos_token_id=2,
+            relative_attention_num_buckets=16,
+            relative_attention_max_distance=32,
+        )
+    )
 
 
 def encode_text(tokenizer, encoder, texts: list[str]) -> torch.Tensor:
     """Text embeddings (B, MAX_TOKENS, TEXT_DIM), zero beyond each text's end."""
     batch = tokenizer(
-        [f"{text} </s>" for text in texts], padding="max_length", truncation=True, max_length=MAX_TOKENS,
-        return_tensors="pt", add_special_tokens=False,
+        [f"{text} </s>" for text in texts],
+        padding="max_length",
+        truncation=True,
+        max_length=MAX_TOKENS,
+        return_tensors="pt",
+        add_special_tokens=False,
     )
     mask = batch["attention_mask"].to(encoder.device)
     hidden = encoder(input_ids=batch["input_ids"].to(encoder.device), attention_mask=mask).last_hidden_state

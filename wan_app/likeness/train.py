@@ -6,8 +6,11 @@ Stages, each skipped when its result is already in the folder, the long one resu
 2. `identity_encoder`  a recogniser of people in portraits
 3. `text_encoder`      which words name what
 4. `transformer`       everything else, by far the longest
-5. `enlarger`          the decoder's last part, which draws at twice the size
+5. `decoder`           the decoder once more, for slightly wrong latents, with the enlarger that draws twice the size
 6. `judge`             an independent classifier, for `wan_app.likeness.evaluate` only
+
+With `--bundle FOLDER` the result is put together as one pipeline in bf16, ready to be loaded: that is how
+`assets/pocket` was made.
 
 Seeds are fixed; what is logged lies beside the weights (`*.log`, `training.jsonl`).
 """
@@ -15,27 +18,39 @@ Seeds are fixed; what is logged lies beside the weights (`*.log`, `training.json
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
-from wan_app.likeness.training import autoencoder, encoders, enlarger, judge, transformer
+from wan_app.likeness.pipeline import LikenessPipeline
+from wan_app.likeness.training import autoencoder, decoder, encoders, judge, transformer
 from wan_app.likeness.training.parallel import Rank, run
 from wan_app.likeness.world import render
 
 # Share of the whole time that each stage gets.
-SHARES = {"vae": 0.09, "identity_encoder": 0.035, "text_encoder": 0.025, "transformer": 0.76, "enlarger": 0.05, "judge": 0.04}
+SHARES = {
+    "vae": 0.09,
+    "identity_encoder": 0.035,
+    "text_encoder": 0.025,
+    "transformer": 0.74,
+    "decoder": 0.07,
+    "judge": 0.04,
+}
 STAGES = {
-    "vae": autoencoder.train_autoencoder, "identity_encoder": encoders.train_identity,
-    "text_encoder": encoders.train_text, "transformer": transformer.train_transformer,
-    "enlarger": enlarger.train_enlarger, "judge": judge.train_judge,
+    "vae": autoencoder.train_autoencoder,
+    "identity_encoder": encoders.train_identity,
+    "text_encoder": encoders.train_text,
+    "transformer": transformer.train_transformer,
+    "decoder": decoder.train_decoder,
+    "judge": judge.train_judge,
 }
 
 
 def done(stage: str, folder: Path) -> bool:
-    """Whether a stage's result is in the folder; the transformer's own clock says when it is done."""
-    marks = {"transformer": "transformer.done", "enlarger": "enlarger.done"}
-    return (folder / marks.get(stage, stage)).exists()
+    """Whether a stage has run to its end in this folder."""
+    return (folder / f"{stage}.done").exists()
 
 
 def work(rank: Rank, stage: str, folder: Path, minutes: float) -> None:
@@ -46,21 +61,34 @@ def work(rank: Rank, stage: str, folder: Path, minutes: float) -> None:
     STAGES[stage](rank, folder, minutes)
 
 
+def bundle(folder: Path, out: Path) -> None:
+    """Write what was trained in `folder` to `out` as one `LikenessPipeline`, with the judge beside it."""
+    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
+    LikenessPipeline.from_pretrained(folder).to(torch.bfloat16).save_pretrained(out)
+    if (folder / "judge").exists():
+        shutil.copytree(folder / "judge", out / "judge", dirs_exist_ok=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the bundled model `pocket` from nothing.")
     parser.add_argument("--folder", type=Path, default=Path("runs/pocket"))
     parser.add_argument("--device", default="cpu", help="cpu (one process a core) or cuda")
     parser.add_argument("--minutes", type=float, default=120, help="for all stages together")
-    parser.add_argument("--stage", action="append", choices=list(STAGES), help="only these; all that are missing by default")
+    parser.add_argument(
+        "--stage", action="append", choices=list(STAGES), help="only these; all missing ones by default"
+    )
+    parser.add_argument("--bundle", type=Path, help="put the result together here, and train nothing")
     options = parser.parse_args()
+    if options.bundle:
+        bundle(options.folder, options.bundle)
+        return
     options.folder.mkdir(parents=True, exist_ok=True)
     for stage in options.stage or STAGES:
         if done(stage, options.folder):
             print(f"{stage}: already there", flush=True)
             continue
         run(work, stage, options.folder, options.minutes * SHARES[stage], device=options.device)
-        if stage in ("transformer", "enlarger"):
-            (options.folder / f"{stage}.done").touch()
+        (options.folder / f"{stage}.done").touch()
 
 
 if __name__ == "__main__":

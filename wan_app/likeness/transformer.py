@@ -36,16 +36,24 @@ class LikenessTransformerBlock(WanTransformerBlock):
         self.attn1.set_processor(LikenessAttnProcessor())
         self.attn2.set_processor(LikenessAttnProcessor())
         self.attn_identity = WanAttention(
-            dim=dim, heads=num_heads, dim_head=dim // num_heads, eps=eps,
-            cross_attention_dim_head=dim // num_heads, processor=LikenessAttnProcessor(),
+            dim=dim,
+            heads=num_heads,
+            dim_head=dim // num_heads,
+            eps=eps,
+            cross_attention_dim_head=dim // num_heads,
+            processor=LikenessAttnProcessor(),
         )
         self.norm_identity = FP32LayerNorm(dim, eps, elementwise_affine=True)
         nn.init.zeros_(self.attn_identity.to_out[0].weight)
         nn.init.zeros_(self.attn_identity.to_out[0].bias)
 
     def forward(
-        self, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor,
-        identity_hidden_states: torch.Tensor, temb: torch.Tensor, rotary_emb: tuple[torch.Tensor, torch.Tensor],
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        identity_hidden_states: torch.Tensor,
+        temb: torch.Tensor,
+        rotary_emb: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """Hidden states (B, L, dim); text (B, T, dim); identity (B, I, dim); temb (B, 6, dim)."""
         modulation = (self.scale_shift_table + temb.float()).chunk(6, dim=1)
@@ -54,7 +62,9 @@ class LikenessTransformerBlock(WanTransformerBlock):
         normed = (self.norm1(x.float()) * (1 + scale_msa) + shift_msa).type_as(x)
         x = (x.float() + self.attn1(normed, None, None, rotary_emb) * gate_msa).type_as(x)
         x = x + self.attn2(self.norm2(x.float()).type_as(x), encoder_hidden_states, None, None)
-        x = x + self.attn_identity(self.norm_identity(x.float()).type_as(x), identity_hidden_states, None, None)
+        x = x + self.attn_identity(
+            self.norm_identity(x.float()).type_as(x), identity_hidden_states, None, None
+        )
         normed = (self.norm3(x.float()) * (1 + c_scale_msa) + c_shift_msa).type_as(x)
         return (x.float() + self.ffn(normed).float() * c_gate_msa).type_as(x)
 
@@ -70,7 +80,9 @@ class CellHead(nn.Module):
         self.unpatch = nn.Linear(dim, 4 * width)
         self.skip = nn.Conv2d(in_channels, width, 1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+            )
             for _ in range(layers)
         )
         self.proj_out = nn.Conv2d(width, out_channels, 3, padding=1)
@@ -78,7 +90,9 @@ class CellHead(nn.Module):
     def forward(self, tokens: torch.Tensor, temb: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """tokens (B, f*h/2*w/2, dim), temb (B, dim), latents (B, in_channels, f, h, w) -> (B, out, f, h, w)."""
         batch, _, frames, height, width = latents.shape
-        shift, scale, gate = self.modulation(temb).split((tokens.shape[-1], tokens.shape[-1], self.width), dim=-1)
+        shift, scale, gate = self.modulation(temb).split(
+            (tokens.shape[-1], tokens.shape[-1], self.width), dim=-1
+        )
         x = (self.norm(tokens.float()) * (1 + scale[:, None]) + shift[:, None]).type_as(tokens)
         x = self.unpatch(x).reshape(batch, frames, height // 2, width // 2, self.width, 2, 2)
         x = x.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch * frames, self.width, height, width)
@@ -102,9 +116,17 @@ class LikenessTransformer3DModel(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, latent_channels: int = 64, num_attention_heads: int = 4, attention_head_dim: int = 64,
-        num_layers: int = 6, ffn_dim: int = 768, text_dim: int = 192, identity_dim: int = 192,
-        identity_tokens: int = 8, head_width: int = 96, freq_dim: int = 128,
+        self,
+        latent_channels: int = 64,
+        num_attention_heads: int = 3,
+        attention_head_dim: int = 64,
+        num_layers: int = 6,
+        ffn_dim: int = 640,
+        text_dim: int = 192,
+        identity_dim: int = 192,
+        identity_tokens: int = 8,
+        head_width: int = 80,
+        freq_dim: int = 128,
     ) -> None:
         super().__init__()
         dim = num_attention_heads * attention_head_dim
@@ -119,7 +141,7 @@ class LikenessTransformer3DModel(ModelMixin, ConfigMixin):
         # What the blocks read when nobody is referred to.
         self.no_identity = nn.Parameter(torch.randn(1, identity_tokens, identity_dim) * 0.02)
         # The gist of text and person also steers every block's modulation; it starts as zero.
-        self.pooled_embedder = nn.Linear(text_dim + identity_tokens * identity_dim, dim)
+        self.pooled_embedder = nn.Linear(text_dim + identity_dim, dim)
         nn.init.zeros_(self.pooled_embedder.weight)
         nn.init.zeros_(self.pooled_embedder.bias)
         self.blocks = nn.ModuleList(
@@ -130,8 +152,12 @@ class LikenessTransformer3DModel(ModelMixin, ConfigMixin):
     _POSITION_FEATURES = 3 * 2 * 6 + 1
 
     def forward(
-        self, hidden_states: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor,
-        identity_hidden_states: torch.Tensor | None = None, known: torch.Tensor | None = None,
+        self,
+        hidden_states: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        identity_hidden_states: torch.Tensor | None = None,
+        known: torch.Tensor | None = None,
         use_identity: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Clean latents (B, C, f, h, w).
@@ -155,9 +181,11 @@ class LikenessTransformer3DModel(ModelMixin, ConfigMixin):
                 given = torch.where(use_identity[:, None, None], given, identity)
             identity = given
         temb, _, text, _ = self.condition_embedder(timestep * 1000, encoder_hidden_states)
-        pooled = torch.cat([encoder_hidden_states.mean(1).type_as(identity), identity.flatten(1)], 1)
+        pooled = torch.cat([encoder_hidden_states.mean(1).type_as(identity), identity.mean(1)], 1)
         temb = temb + self.pooled_embedder(pooled).type_as(temb)
-        modulation = self.condition_embedder.time_proj(self.condition_embedder.act_fn(temb)).unflatten(1, (6, -1))
+        modulation = self.condition_embedder.time_proj(self.condition_embedder.act_fn(temb)).unflatten(
+            1, (6, -1)
+        )
         identity = self.identity_embedder(identity).type_as(text)
         rotary = tuple(part.float() for part in self.rope(latents))
         x = self.patch_embedding(latents).flatten(2).transpose(1, 2)

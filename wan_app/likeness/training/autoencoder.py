@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from wan_app.likeness.autoencoder import CELL, GROUP, PATCH, LikenessAutoencoder
 from wan_app.likeness.training.optim import Average, Optimiser
@@ -19,7 +18,9 @@ SHAPES = ((64, 64), (64, 64), (48, 80), (80, 48))
 LATENT_NOISE = 0.05
 
 
-def clip_groups(scenes: Scenes, height: int, width: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def clip_groups(
+    scenes: Scenes, height: int, width: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Frame groups (N, 3, 4, H, W) in [-1, 1], a still one and a moving one a clip, and weights (N, 1, 4, H, W).
 
     People weigh three times their background: a face is a few pixels of what everyone looks at.
@@ -33,17 +34,16 @@ def clip_groups(scenes: Scenes, height: int, width: int, generator: torch.Genera
     weight = 1 + 2 * ((video - ground).abs().amax(1, keepdim=True) > 0.03).float()
     still = video[:, :, :1].expand(-1, -1, GROUP, -1, -1)
     still_weight = weight[:, :, :1].expand(-1, -1, GROUP, -1, -1)
-    groups = torch.cat([still[: len(scenes) // 4], video[:, :, 1:]])
-    weights = torch.cat([still_weight[: len(scenes) // 4], weight[:, :, 1:]])
+    few = len(scenes) // 5  # stills are easy
+    groups = torch.cat([still[:few], video[:, :, 1:]])
+    weights = torch.cat([still_weight[:few], weight[:, :, 1:]])
     return groups * 2 - 1, weights
 
 
 def reconstruction_loss(made: torch.Tensor, true: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """L1 + MSE / 2 + L1 of edges / 2, weighted by pixel."""
     error = made - true
-    edges = sum(
-        (made.diff(dim=axis) - true.diff(dim=axis)).abs().mean() for axis in (-1, -2)
-    )
+    edges = sum((made.diff(dim=axis) - true.diff(dim=axis)).abs().mean() for axis in (-1, -2))
     return (weight * (error.abs() + 0.5 * error * error)).mean() / weight.mean() + 0.5 * edges
 
 
@@ -60,8 +60,8 @@ def start_from_components(model: LikenessAutoencoder, rank: Rank, generator: tor
     mean = data.mean(0)
     covariance = (data - mean).T @ (data - mean) / len(data)
     values, vectors = torch.linalg.eigh(covariance)
-    top = vectors[:, -model.config.channels:].flip(1)
-    deviation = values[-model.config.channels:].flip(0).clamp(min=1e-8).sqrt()
+    top = vectors[:, -model.config.channels :].flip(1)
+    deviation = values[-model.config.channels :].flip(0).clamp(min=1e-8).sqrt()
     # Half-way: fully white latents would make the transformer spend itself on the faintest detail,
     # unscaled ones would hide that detail under noise until the very last step.
     scale = deviation.rsqrt()
@@ -77,19 +77,23 @@ def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24)
 
     The latents' statistics are measured at the end. The enlarger is left for `train_enlarger`.
     """
-    torch.manual_seed(rank.index)
     generator = torch.Generator().manual_seed(1000 + rank.index)
     torch.manual_seed(0)
-    model = LikenessAutoencoder().to(rank.device)
-    start_from_components(model, rank, torch.Generator().manual_seed(1))
+    if (folder / "vae").exists():
+        model = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device)
+    else:
+        model = LikenessAutoencoder().to(rank.device)
+        start_from_components(model, rank, torch.Generator().manual_seed(1))
     model.enlarger.requires_grad_(False)
     for block in (*model.encoder.blocks, *model.decoder.blocks):
         block.compile(dynamic=False)
-    optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.998)
+    optimiser, average = Optimiser(model, 1.5e-3, adam_rate=5e-4), Average(model, 0.998)
     begin, step, progress = time.time(), 0, 0.0
     while progress < 1:
         height, width = SHAPES[step % len(SHAPES)]
-        groups, weight = clip_groups(sample_scenes(batch, generator).to(rank.device), height, width, generator)
+        groups, weight = clip_groups(
+            sample_scenes(batch, generator).to(rank.device), height, width, generator
+        )
         with rank.autocast():
             latents = model.encode_groups(groups)
             made = model.decode_groups(latents + LATENT_NOISE * torch.randn_like(latents))
@@ -103,7 +107,10 @@ def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24)
         average.update(model)
         if rank.main and step % 50 == 0:
             quality = psnr(made.float(), groups)
-            print(f"autoencoder {progress:5.1%} step {step} loss {float(loss):.4f} psnr {quality:.2f}", flush=True)
+            print(
+                f"autoencoder {progress:5.1%} step {step} loss {float(loss):.4f} psnr {quality:.2f}",
+                flush=True,
+            )
         step += 1
     if rank.main:
         model.load_state_dict(average.weights)
@@ -121,7 +128,9 @@ def measure_latents(model: LikenessAutoencoder, rank: Rank, generator: torch.Gen
     latents = torch.cat(parts, 1)
     model.latents_mean.copy_(latents.mean(1))
     # One scale for all channels keeps the balance that training found between coarse and fine.
-    model.latents_std.copy_((latents - latents.mean(1, keepdim=True)).square().mean().sqrt().expand_as(model.latents_std))
+    model.latents_std.copy_(
+        (latents - latents.mean(1, keepdim=True)).square().mean().sqrt().expand_as(model.latents_std)
+    )
     print("latent deviations", [round(float(v), 2) for v in latents.std(1)], flush=True)
 
 

@@ -21,33 +21,43 @@ from wan_app.likeness.world.render import draw_clips, draw_portraits
 
 # Half of the clips are square, the default shape.
 BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
+# Clips that a bucket is never without, and that are rendered at once.
+MINIMUM = 32
 MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
 
 
 @dataclass
 class Batch:
     """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions,
-    portraits (B, 3, 64, 64) in [-1, 1], and which samples may look at theirs (B,)."""
+    portraits (B, 3, 64, 64) in [-1, 1], who is in them, and which samples may look at theirs (B,)."""
 
     latents: torch.Tensor
     known: torch.Tensor
     captions: list[str]
     portraits: torch.Tensor
+    scenes: Scenes
     use_identity: torch.Tensor
-    modes: list[str]
 
 
 class Bucket:
     """Clips of one shape: latents, latents of the last frame as a still, portraits, scenes."""
 
-    def __init__(self, height: int, width: int, rank: Rank, autoencoder: LikenessAutoencoder, capacity: int) -> None:
+    def __init__(
+        self, height: int, width: int, rank: Rank, autoencoder: LikenessAutoencoder, capacity: int
+    ) -> None:
         self.height, self.width, self.rank, self.autoencoder = height, width, rank, autoencoder
-        self.capacity, self.next = capacity, 0
-        self.latents = self.stills = self.portraits = None
-        self.scenes: Scenes | None = None
+        self.capacity, self.next, self.size = capacity, 0, 0
+        # Room for all clips at once: growing by concatenation would copy hundreds of megabytes every few steps.
+        first = self.render(MINIMUM, torch.Generator().manual_seed(0))
+        self.latents, self.stills, self.portraits = (
+            part.new_zeros(capacity, *part.shape[1:]) for part in first[:3]
+        )
+        self.scenes = first[3][torch.zeros(capacity, dtype=torch.long, device=rank.device)]
 
     @torch.no_grad()
-    def render(self, count: int, generator: torch.Generator):
+    def render(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Scenes]:
         """`count` new clips as (latents, stills, portraits, scenes)."""
         scenes = sample_scenes(count, generator).to(self.rank.device)
         video = draw_clips(scenes, self.height, self.width) * 2 - 1
@@ -60,21 +70,11 @@ class Bucket:
 
     def add(self, count: int, generator: torch.Generator) -> None:
         """Render `count` clips; beyond the capacity they take the places of the oldest."""
-        fresh = self.render(count, generator)
-        if self.latents is None or len(self.latents) < self.capacity:
-            old = (self.latents, self.stills, self.portraits)
-            self.latents, self.stills, self.portraits = (
-                new if had is None else torch.cat([had, new]) for had, new in zip(old, fresh)
-            )
-            self.scenes = fresh[3] if self.scenes is None else Scenes.cat([self.scenes, fresh[3]])
-            return
-        where = (torch.arange(count) + self.next) % self.capacity
-        self.next = int(where[-1]) + 1
-        for kept, new in zip((self.latents, self.stills, self.portraits), fresh):
-            kept[where] = new
-        for part in ("classes", "colours", "numbers"):
-            for name, value in getattr(self.scenes, part).items():
-                value[where] = getattr(fresh[3], part)[name]
+        latents, stills, portraits, scenes = self.render(count, generator)
+        where = (torch.arange(count, device=latents.device) + self.next) % self.capacity
+        self.next, self.size = (self.next + count) % self.capacity, min(self.capacity, self.size + count)
+        self.latents[where], self.stills[where], self.portraits[where] = latents, stills, portraits
+        self.scenes.replace(where, scenes)
 
 
 class Pool:
@@ -85,28 +85,35 @@ class Pool:
         self.generator = torch.Generator().manual_seed(seed * 1000 + rank.index)
         self.rng = random.Random(seed * 1000 + rank.index)
         self.buckets = [
-            Bucket(height, width, rank, autoencoder, max(64, int(capacity * share)))
+            Bucket(height, width, rank, autoencoder, max(2 * MINIMUM, int(capacity * share)))
             for (height, width), share in BUCKETS.items()
         ]
 
     def fill(self, count: int) -> None:
         """Render about `count` clips, spread over the shapes as they are trained."""
         for bucket, share in zip(self.buckets, BUCKETS.values()):
-            for _ in range(max(1, int(count * share) // 32)):
-                bucket.add(32, self.generator)
+            for _ in range(int(count * share) // MINIMUM):
+                bucket.add(MINIMUM, self.generator)
 
     def batch(self, size: int, shape: int) -> Batch:
         """A batch of `size` from bucket number `shape`."""
         bucket = self.buckets[shape]
-        rows = torch.randint(len(bucket.latents), (size,), generator=self.generator)
+        rows = torch.randint(bucket.size, (size,), generator=self.generator)
         modes = self.rng.choices(list(MODES), weights=list(MODES.values()), k=size)
         latents = bucket.latents[rows].float()
         known = known_latents(latents, bucket.stills[rows].float(), modes, self.rng)
         # A reference may come with a first picture too, and a face now and then with plain text.
-        use = [mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.3 for mode in modes]
+        use = [
+            mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.3
+            for mode in modes
+        ]
         return Batch(
-            latents, known, [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)],
-            bucket.portraits[rows].float() / 127.5 - 1, torch.tensor(use, device=latents.device), modes,
+            latents,
+            known,
+            [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)],
+            bucket.portraits[rows].float() / 127.5 - 1,
+            bucket.scenes[rows],
+            torch.tensor(use, device=latents.device),
         )
 
     def _caption(self, scenes: Scenes, row: int, mode: str) -> str:
@@ -118,7 +125,9 @@ class Pool:
         return caption(scenes, row, self.rng, about=about)
 
 
-def known_latents(latents: torch.Tensor, stills: torch.Tensor, modes: list[str], rng: random.Random) -> torch.Tensor:
+def known_latents(
+    latents: torch.Tensor, stills: torch.Tensor, modes: list[str], rng: random.Random
+) -> torch.Tensor:
     """Masks and known latents (B, C + 2, f, h, w): the first frames, and at times the last picture."""
     batch, channels, frames, height, width = latents.shape
     known = latents.new_zeros(batch, channels + 2, frames, height, width)

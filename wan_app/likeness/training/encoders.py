@@ -47,7 +47,9 @@ def identity_loss(found: dict[str, torch.Tensor], scenes: Scenes) -> torch.Tenso
         each = F.cross_entropy(found[name].float(), scenes.classes[name], reduction="none")
         total = total + (each * shows.get(name, torch.ones_like(haired)).float()).mean()
     truth = torch.stack([scenes.colours[name] for name in COLOURS], 1)
-    weight = torch.stack([torch.ones_like(haired), haired, torch.ones_like(haired), haired & False, hatted], 1)
+    weight = torch.stack(
+        [torch.ones_like(haired), haired, torch.ones_like(haired), haired & False, hatted], 1
+    )
     return total + 10 * ((found["colours"].float() - truth).square().mean(2) * weight.float()).mean()
 
 
@@ -72,7 +74,9 @@ def train_identity(rank: Rank, folder: Path, minutes: float, batch: int = 64) ->
         optimiser.step(progress)
         average.update(model)
         if rank.main and step % 50 == 0:
-            right = {n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in PERSON}
+            right = {
+                n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in PERSON
+            }
             print(f"identity {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:
@@ -106,7 +110,9 @@ def train_text(rank: Rank, folder: Path, minutes: float, batch: int = 128) -> No
         optimiser.step(progress)
         average.update(both)
         if rank.main and step % 100 == 0:
-            right = {n: round(float((parts[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES}
+            right = {
+                n: round(float((parts[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES
+            }
             print(f"text {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:

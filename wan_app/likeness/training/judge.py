@@ -42,12 +42,16 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 16) -> No
         if step % 2:
             with torch.no_grad(), rank.autocast():
                 latents = vae.encode(video)
-                latents = latents + 0.15 * torch.rand(batch, 1, 1, 1, 1, device=rank.device) * torch.randn_like(latents)
+                latents = latents + 0.15 * torch.rand(
+                    batch, 1, 1, 1, 1, device=rank.device
+                ) * torch.randn_like(latents)
                 video = vae.decode(latents, enlarge=False).float().clamp(-1, 1)
         with rank.autocast():
             found = model(video)
         loss = sum(
-            (F.cross_entropy(found[n].float(), scenes.classes[n], reduction="none") * visible(scenes, n)).mean()
+            (
+                F.cross_entropy(found[n].float(), scenes.classes[n], reduction="none") * visible(scenes, n)
+            ).mean()
             for n in CLASSES
         )
         loss.backward()
@@ -56,7 +60,9 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 16) -> No
         optimiser.step(progress)
         average.update(model)
         if rank.main and step % 50 == 0:
-            right = {n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES}
+            right = {
+                n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES
+            }
             print(f"judge {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:

@@ -7,8 +7,19 @@ import math
 import torch
 from torch import nn
 
-# Embeddings and the first and last maps gain nothing from orthogonal updates.
-_NOT_MUON = ("embed", "shared", "proj_in", "proj_out", "linear_in", "linear_out", "head", "queries")
+# Embeddings and the first and last maps gain nothing from orthogonal updates; finished encoders that only
+# follow along are not worth their cost.
+_NOT_MUON = (
+    "_encoder.",
+    "embed",
+    "shared",
+    "proj_in",
+    "proj_out",
+    "linear_in",
+    "linear_out",
+    "head",
+    "queries",
+)
 
 
 class Optimiser:

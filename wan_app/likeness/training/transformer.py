@@ -13,15 +13,18 @@ from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.training.data import Batch, Pool
-from wan_app.likeness.training.encoders import shared_progress
+from wan_app.likeness.training.encoders import identity_loss, shared_progress
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.transformer import LikenessTransformer3DModel
 
 SAVE_EVERY_MINUTES = 4.0
+RECOGNITION_WEIGHT = 0.05
 
 
-def flow_loss(model, text: torch.Tensor, identity: torch.Tensor, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+def flow_loss(
+    model, text: torch.Tensor, identity: torch.Tensor, batch: Batch, generator: torch.Generator
+) -> torch.Tensor:
     """Velocity-weighted error of the clean latents at random noise levels, over the frames not given.
 
     Noise levels are logit-normal around the noisy side, where layout and person are decided.
@@ -47,14 +50,20 @@ class Trainer:
         self.rank, self.folder = rank, folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self.text_encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").to(rank.device)
-        self.identity_encoder = LikenessIdentityEncoder.from_pretrained(folder / "identity_encoder").to(rank.device)
+        self.identity_encoder = LikenessIdentityEncoder.from_pretrained(folder / "identity_encoder").to(
+            rank.device
+        )
         self.vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device).requires_grad_(False)
         torch.manual_seed(seed)
         self.transformer = LikenessTransformer3DModel().to(rank.device)
-        # Text and identity encoders go on learning, gently, with what the video needs of them.
-        self.model = torch.nn.ModuleDict({
-            "transformer": self.transformer, "text_encoder": self.text_encoder, "identity_encoder": self.identity_encoder,
-        })
+        # The encoders go on learning what the video needs of them.
+        self.model = torch.nn.ModuleDict(
+            {
+                "transformer": self.transformer,
+                "text_encoder": self.text_encoder,
+                "identity_encoder": self.identity_encoder,
+            }
+        )
         self.optimiser, self.average = Optimiser(self.model, rate, adam_rate=rate * 0.5), Average(self.model)
         self.pool = Pool(rank, self.vae, capacity, seed)
         self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
@@ -63,18 +72,16 @@ class Trainer:
         for block in self.transformer.blocks:
             block.compile(dynamic=False)
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / f"training-{self.rank.index}.pt"
-
     def take_step(self, size: int, progress: float) -> float:
         """One update from one batch; returns the loss."""
         batch = self.pool.batch(size, self.step % 4 // 2 + (self.step % 4 == 3))
         with self.rank.autocast():
             text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
             identity = self.identity_encoder(batch.portraits)
-            loss = flow_loss(self.model["transformer"], text, identity, batch, self.generator)
-        loss.backward()
+            found = self.identity_encoder.recognise(identity)
+            loss = flow_loss(self.transformer, text, identity, batch, self.generator)
+        # The identity encoder stays a recogniser while the transformer learns to read its tokens.
+        (loss + RECOGNITION_WEIGHT * identity_loss(found, batch.scenes)).backward()
         self.rank.average_gradients(self.optimiser.parameters)
         self.optimiser.step(progress)
         self.average.update(self.model)
@@ -83,13 +90,22 @@ class Trainer:
         return float(loss.detach())
 
     def save(self) -> None:
-        """The averaged networks, ready for use, and this rank's state for resuming."""
-        state = {"model": self.model.state_dict(), "average": self.average.weights, "average_count": self.average.count,
-                 "optimiser": self.optimiser.state_dict(), "spent": self.spent, "step": self.step, "samples": self.samples}
-        if self.rank.main:
-            torch.save(state, self.checkpoint.with_suffix(".tmp"))
-            self.checkpoint.with_suffix(".tmp").replace(self.folder / "training.pt")
-            save_average(self.average, self.folder)
+        """The averaged networks, ready for use, and the state to resume from; by the first rank."""
+        if not self.rank.main:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.weights,
+            "average_count": self.average.count,
+            "optimiser": self.optimiser.state_dict(),
+            "spent": self.spent,
+            "step": self.step,
+            "samples": self.samples,
+        }
+        # Written aside first: a kill in the middle must not cost the last good checkpoint.
+        torch.save(state, self.folder / "training.tmp")
+        (self.folder / "training.tmp").replace(self.folder / "training.pt")
+        save_average(self.average, self.folder)
 
     def resume(self) -> None:
         """Go on from the last checkpoint in the folder, if there is one."""
@@ -104,14 +120,14 @@ class Trainer:
 
 
 def save_average(average: Average, folder: Path) -> None:
-    """Write the averaged weights as `transformer/`, `text_encoder/` and `identity_encoder/`, in bf16."""
+    """Write the averaged weights as `transformer/`, `text_encoder/` and `identity_encoder/`."""
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in average.weights.items():
         part, rest = name.split(".", 1)
         parts.setdefault(part, {})[rest] = value
     transformer = LikenessTransformer3DModel()
     transformer.load_state_dict(parts["transformer"])
-    transformer.to(torch.bfloat16).save_pretrained(folder / "transformer")
+    transformer.save_pretrained(folder / "transformer")
     for name, kind in (("text_encoder", UMT5EncoderModel), ("identity_encoder", LikenessIdentityEncoder)):
         model = kind.from_pretrained(folder / name)
         model.load_state_dict(parts[name])
@@ -119,10 +135,16 @@ def save_average(average: Average, folder: Path) -> None:
 
 
 def train_transformer(
-    rank: Rank, folder: Path, minutes: float, batch: int = 64, rate: float = 2e-3, clips: int = 4000, seed: int = 0
+    rank: Rank,
+    folder: Path,
+    minutes: float,
+    batch: int = 48,
+    rate: float = 2e-3,
+    clips: int = 2000,
+    seed: int = 0,
 ) -> None:
     """Train for `minutes` of wall time in all, over all resumed runs; `clips` is the pool a rank starts with."""
-    trainer = Trainer(rank, folder, rate=rate, capacity=3 * clips, seed=seed)
+    trainer = Trainer(rank, folder, rate=rate, capacity=4 * clips, seed=seed)
     trainer.pool.fill(clips)
     begin, last_save, started_with = time.time(), time.time(), trainer.spent
     log = (folder / "training.jsonl").open("a") if rank.main else None
@@ -136,8 +158,13 @@ def train_transformer(
         progress = started_with / minutes + shared_progress(rank, begin, minutes)
         trainer.spent = progress * minutes
         if log is not None and trainer.step % 50 == 0:
-            row = {"progress": round(progress, 4), "step": trainer.step, "samples": trainer.samples,
-                   "loss": round(sum(losses) / len(losses), 4), "minutes": round(trainer.spent, 2)}
+            row = {
+                "progress": round(progress, 4),
+                "step": trainer.step,
+                "samples": trainer.samples,
+                "loss": round(sum(losses) / len(losses), 4),
+                "minutes": round(trainer.spent, 2),
+            }
             print(json.dumps(row), file=log, flush=True)
             losses.clear()
         if time.time() - last_save > 60 * SAVE_EVERY_MINUTES:

@@ -32,27 +32,47 @@ def poses(scenes: Scenes, seconds: torch.Tensor) -> dict[str, torch.Tensor]:
     number = {name: value[:, None] for name, value in scenes.numbers.items()}
     side, phase = number["side"], number["phase"]
     beat = TAU * (number["rate"] * seconds[None, :] + phase)
-    swing, lift = torch.sin(beat), 0.5 - 0.5 * torch.cos(beat)
+    swing, lift, stride = torch.sin(beat), 0.5 - 0.5 * torch.cos(beat), torch.sin(1.8 * beat)
 
     def when(name: str) -> torch.Tensor:
         return (action == ACTIONS.index(name)).float()
 
     wave, walk, jump = when("wave"), when("walk"), when("jump")
     dance, talk, sit = when("dance"), when("talk"), when("sit")
-    # A walk crosses the frame once in the two seconds of a training clip.
-    x = walk * side * (seconds[None, :] - 1.0) * 0.34 + dance * 0.06 * swing
-    y = jump * 0.13 * lift + walk * 0.012 * swing.abs()
-    lean = dance * 0.05 * swing + talk * 0.012 * swing + sit * 0.01 * swing
+    # Slow, on purpose: what moves more than a few pixels within a group of four frames comes out doubled.
+    x = walk * side * (seconds[None, :] - 1.0) * 0.13 + dance * 0.035 * swing
+    y = jump * 0.09 * lift + walk * 0.012 * stride.abs()
+    lean = dance * 0.025 * swing + talk * 0.012 * swing + sit * 0.01 * swing
     rest = 0.30
     raised = 2.45 + 0.38 * swing
     right = side > 0
     waving = torch.where(right, raised, torch.full_like(raised, rest))
     still = torch.where(right, torch.full_like(raised, rest), raised)
-    arm_r = rest + wave * (waving - rest) + walk * 0.45 * swing + jump * 1.5 * lift + dance * (1.75 + 0.55 * swing) + sit * 0.35
-    arm_l = rest + wave * (still - rest) - walk * 0.45 * swing + jump * 1.5 * lift + dance * (1.75 - 0.55 * swing) + sit * 0.35
+    arm_r = (
+        rest
+        + wave * (waving - rest)
+        + walk * 0.45 * stride
+        + jump * 1.5 * lift
+        + dance * (1.75 + 0.55 * swing)
+        + sit * 0.35
+    )
+    arm_l = (
+        rest
+        + wave * (still - rest)
+        - walk * 0.45 * stride
+        + jump * 1.5 * lift
+        + dance * (1.75 - 0.55 * swing)
+        + sit * 0.35
+    )
     arm_r = arm_r + talk * (0.25 + 0.18 * swing)
     arm_l = arm_l + talk * (0.25 - 0.18 * swing)
     return {
-        "x": x, "y": y, "lean": lean, "arm_l": arm_l, "arm_r": arm_r, "leg": walk * 0.075 * swing,
-        "sit": sit.expand_as(x), "mouth": mouth_opening(scenes, seconds),
+        "x": x,
+        "y": y,
+        "lean": lean,
+        "arm_l": arm_l,
+        "arm_r": arm_r,
+        "leg": walk * 0.075 * stride,
+        "sit": sit.expand_as(x),
+        "mouth": mouth_opening(scenes, seconds),
     }

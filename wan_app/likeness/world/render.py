@@ -52,8 +52,16 @@ def draw_portraits(scenes: Scenes, size: int, generator: torch.Generator) -> tor
     zero = torch.zeros(n, 1, device=device)
     # The head's centre stands near the middle, so that the tallest hat stays in the picture.
     rest = uniform(0.25, 0.6)
-    body = {"x": uniform(-0.10, 0.10), "foot": uniform(0.47, 0.57) + 0.66 * scale, "lean": uniform(-0.02, 0.02),
-            "arm_l": rest, "arm_r": rest, "leg": zero, "sit": zero, "mouth": uniform(0.0, 0.6)}
+    body = {
+        "x": uniform(-0.10, 0.10),
+        "foot": uniform(0.47, 0.57) + 0.66 * scale,
+        "lean": uniform(-0.02, 0.02),
+        "arm_l": rest,
+        "arm_r": rest,
+        "leg": zero,
+        "sit": zero,
+        "mouth": uniform(0.0, 0.6),
+    }
     return draw_person(scenes, body, scale, ground.clamp(0, 1)[:, :, None], x, y)[:, :, 0]
 
 
@@ -81,7 +89,11 @@ def _capsule(x, y, x1, y1, r):
 
 def _box(x, y, hx, hy, r):
     dx, dy = x.abs() - hx + r, y.abs() - hy + r
-    return torch.sqrt(dx.clamp(min=0) ** 2 + dy.clamp(min=0) ** 2 + 1e-8) + torch.maximum(dx, dy).clamp(max=0) - r
+    return (
+        torch.sqrt(dx.clamp(min=0) ** 2 + dy.clamp(min=0) ** 2 + 1e-8)
+        + torch.maximum(dx, dy).clamp(max=0)
+        - r
+    )
 
 
 def _triangle(x, y, half, height):
@@ -144,8 +156,12 @@ def _beach(s, x, y):
 def _forest(s, x, y):
     canvas, px = _start(s, x, y, (0.62, 0.85, 0.80), (0.80, 0.93, 0.82), 0.68, (0.25, 0.55, 0.20))
     for place, tall in zip(_side(s, x), (0.62, 0.50)):
-        canvas = _over(canvas, _box(x - place, y - 0.68, 0.035, 0.10, 0.01), _rgb(x.device, 0.40, 0.25, 0.12), px)
-        canvas = _over(canvas, _triangle(x - place, y - 0.64, 0.24, tall), _rgb(x.device, 0.08, 0.38, 0.18), px)
+        canvas = _over(
+            canvas, _box(x - place, y - 0.68, 0.035, 0.10, 0.01), _rgb(x.device, 0.40, 0.25, 0.12), px
+        )
+        canvas = _over(
+            canvas, _triangle(x - place, y - 0.64, 0.24, tall), _rgb(x.device, 0.08, 0.38, 0.18), px
+        )
     return canvas
 
 
@@ -153,10 +169,17 @@ def _city(s, x, y):
     canvas, px = _start(s, x, y, (0.05, 0.05, 0.20), (0.22, 0.16, 0.42), 0.76, (0.27, 0.27, 0.31))
     a, b = _side(s, x)
     for place, high in ((a, 0.30), (b, 0.22)):
-        canvas = _over(canvas, _box(x - place, y - (0.76 - high), 0.19, high, 0.01), _rgb(x.device, 0.13, 0.13, 0.22), px)
+        canvas = _over(
+            canvas, _box(x - place, y - (0.76 - high), 0.19, high, 0.01), _rgb(x.device, 0.13, 0.13, 0.22), px
+        )
         for dx in (-0.08, 0.08):
             for row in (0.40, 0.58):
-                canvas = _over(canvas, _box(x - place - dx, y - row, 0.04, 0.05, 0.005), _rgb(x.device, 1.0, 0.85, 0.35), px)
+                canvas = _over(
+                    canvas,
+                    _box(x - place - dx, y - row, 0.04, 0.05, 0.005),
+                    _rgb(x.device, 1.0, 0.85, 0.35),
+                    px,
+                )
     return canvas
 
 
@@ -164,7 +187,9 @@ def _moon(s, x, y):
     canvas, px = _start(s, x, y, (0.01, 0.01, 0.05), (0.05, 0.04, 0.14), 0.74, (0.60, 0.60, 0.64))
     a, b = _side(s, x)
     canvas = _over(canvas, _ellipse(x - a, y - 0.22, 0.13, 0.13), _rgb(x.device, 0.25, 0.50, 0.92), px)
-    canvas = _over(canvas, _ellipse(x - a - 0.03, y - 0.19, 0.06, 0.045), _rgb(x.device, 0.35, 0.75, 0.40), px)
+    canvas = _over(
+        canvas, _ellipse(x - a - 0.03, y - 0.19, 0.06, 0.045), _rgb(x.device, 0.35, 0.75, 0.40), px
+    )
     canvas = _over(canvas, _ellipse(x - b, y - 0.86, 0.13, 0.035), _rgb(x.device, 0.46, 0.46, 0.50), px)
     for dx, dy in ((0.0, 0.14), (0.16, 0.42), (-0.14, 0.50)):
         canvas = _over(canvas, _ellipse(x - b - dx, y - dy, 0.017, 0.017), _rgb(x.device, 1.0, 1.0, 0.9), px)
@@ -177,7 +202,9 @@ def _snow(s, x, y):
     for place, high in ((a, 0.46), (b, 0.34)):
         shape = _triangle(x - place, y - 0.72, 0.36, high)
         canvas = _over(canvas, shape, _rgb(x.device, 0.45, 0.53, 0.70), px)
-        canvas = _over(canvas, torch.maximum(shape, y - (0.72 - high * 0.62)), _rgb(x.device, 1.0, 1.0, 1.0), px)
+        canvas = _over(
+            canvas, torch.maximum(shape, y - (0.72 - high * 0.62)), _rgb(x.device, 1.0, 1.0, 1.0), px
+        )
     return canvas
 
 
@@ -203,14 +230,22 @@ def _room(s, x, y):
 
 
 _PLACES = {
-    "beach": _beach, "forest": _forest, "city": _city, "moon": _moon, "snow": _snow, "desert": _desert, "room": _room,
+    "beach": _beach,
+    "forest": _forest,
+    "city": _city,
+    "moon": _moon,
+    "snow": _snow,
+    "desert": _desert,
+    "room": _room,
 }
 
 
 # --- People ------------------------------------------------------------------------------------
 
 
-def draw_person(scenes: Scenes, pose: dict[str, torch.Tensor], scale: torch.Tensor, canvas, x, y) -> torch.Tensor:
+def draw_person(
+    scenes: Scenes, pose: dict[str, torch.Tensor], scale: torch.Tensor, canvas, x, y
+) -> torch.Tensor:
     """The person over `canvas` (N, 3, T, H, W); pose values (N, T), scale (N, 1) frame heights a body height."""
     h = x.shape[0]
     p = {name: value[:, :, None, None] for name, value in pose.items()}
@@ -237,8 +272,14 @@ def draw_person(scenes: Scenes, pose: dict[str, torch.Tensor], scale: torch.Tens
     canvas = over(canvas, _ellipse(hu, hv - 0.035, 0.325, 0.305), colour["hair"], curly)
     for sign in (-1, 1):
         foot = sign * (0.075 + 0.09 * p["sit"]) + sign * p["leg"]
-        canvas = over(canvas, _capsule(u - sign * 0.068, v - 0.20, foot - sign * 0.068, -0.165 + 0.09 * p["sit"], 0.055), colour["trousers"])
-        canvas = over(canvas, _ellipse(u - foot - sign * 0.015, v - 0.028 - 0.09 * p["sit"], 0.07, 0.04), dark)
+        canvas = over(
+            canvas,
+            _capsule(u - sign * 0.068, v - 0.20, foot - sign * 0.068, -0.165 + 0.09 * p["sit"], 0.055),
+            colour["trousers"],
+        )
+        canvas = over(
+            canvas, _ellipse(u - foot - sign * 0.015, v - 0.028 - 0.09 * p["sit"], 0.07, 0.04), dark
+        )
     canvas = over(canvas, _box(u - 0.4 * p["lean"], v - 0.325, 0.145, 0.155, 0.07), colour["shirt"])
     canvas = over(canvas, _ellipse(hu, hv, 0.235, 0.225), colour["skin"])
     canvas = _face(over, canvas, hu, hv, p["mouth"], glasses, colour, dark, white)
