@@ -45,6 +45,7 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
         OutOfMemory: the plan did not fit.
     """
     family = _rows()[spec.id][1]
+    _quiet_libraries()
     try:
         return family.load(spec, plan, weights)
     except WanAppError:
@@ -57,6 +58,17 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
         raise ModelUnavailable(
             f"{spec.id}: the weights in {weights} do not load: {type(error).__name__}: {str(error)[:300]}"
         ) from error
+
+
+@cache
+def _quiet_libraries() -> None:
+    """No progress bars of the libraries' own on the command line's error stream: progress is an event."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
 
 @cache

@@ -15,6 +15,8 @@ from wan_app.settings import Settings
 _PLAIN_COMPONENTS = {
     "Tokenizer": ("tokenizer.json", "spiece.model", "vocab.json"),
     "TokenizerFast": ("tokenizer.json", "spiece.model", "vocab.json"),
+    # What transformers 5 calls a tokenizer that is nothing but its tokenizer.json.
+    "TokenizersBackend": ("tokenizer.json",),
     "Scheduler": ("scheduler_config.json",),
     "Processor": ("preprocessor_config.json", "processor_config.json"),
 }
