@@ -85,7 +85,9 @@ def refused(capsys, *args, code=2):
     (["generate", "text", "--prompt", "x", "--out", "/no/such/folder/x.mp4"], "out: got"),
     (["generate", "image", "--prompt", "x"], "image: got nothing"),
     (["generate", "image", "--prompt", "x", "--image", "/no/such/picture.png"], "image: got"),
-    (["generate", "reference", "--prompt", "x", "--consent"], "characters: got 0"),
+    (["generate", "reference", "--prompt", "x", "--consent"], "face: got no picture"),
+    (["generate", "text", "--prompt", "x", "--face", "me.png"], "face: got a picture for mode text"),
+    (["generate", "text", "--prompt", "x", "--image", "me.png"], "image: got a picture for mode text"),
     (["generate", "reference", "--prompt", "x", "--consent", "--character", "anna"], "character: got 'anna'"),
     (["generate", "reference", "--prompt", "x", "--consent", "--voice", "v.wav"], "voice"),
     (["generate", "--from", "/no/such/file.mp4"], "from: got"),
@@ -161,6 +163,8 @@ def test_from_repeats_exactly_and_flags_change_what_they_name(fake, capsys, tmp_
     result = json.loads(printed)
     assert (code, result["mode"], result["seed"], result["num_frames"]) == (0, "reference", 4, 17)
     assert "mode: got 'text'; needed reference" in refused(capsys, "generate", "text", "--from", first)
+    # The stored consent was for the stored face.
+    assert refused(capsys, "generate", "--from", first, "--face", face).startswith("consent: got no consent")
 
 
 def test_characters_and_faces_make_the_cast(face):

@@ -78,6 +78,15 @@ def test_reference_needs_consent_and_keeps_no_face_without_it(services, face, se
     assert services.jobs() == [] and not settings.inputs_dir.exists()
 
 
+@pytest.mark.parametrize("mode", ["text", "image"])
+@pytest.mark.parametrize("consent", [False, True])
+def test_no_other_mode_takes_a_face(services, face, settings, mode, consent):
+    image = face if mode == "image" else None
+    with pytest.raises(InvalidRequest, match="^face: got a picture for mode"):
+        services.submit(replace(reference(face), mode=mode, image=image, consent=consent))
+    assert services.jobs() == [] and not settings.inputs_dir.exists()
+
+
 def test_pictures_are_kept_and_the_originals_may_go(services, face, settings):
     job = services.job(services.submit(reference(face)))
     kept = job.request.characters[0].faces[0]

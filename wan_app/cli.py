@@ -203,6 +203,7 @@ def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> Gene
     first = (Character(name="character1", faces=tuple(args.face), voice=args.voice),) if args.face else ()
     if first or args.character:
         given["characters"] = (*first, *args.character)
+        given["consent"] = False  # the stored statement was about the stored faces
     if args.consent:
         given["consent"] = True
     return replace(stored or GenerationRequest(mode=mode, prompt=""), **given)

@@ -62,7 +62,7 @@ class Services:
             check_writable(out)
         spec = registry.get(request.model)
         resolved = spec.resolve(request)
-        if resolved.mode == "reference" and resolved.consent is not True:
+        if (resolved.mode == "reference" or resolved.characters) and resolved.consent is not True:
             raise InvalidRequest(
                 "consent", "no consent",
                 "the statement that every person shown agrees, or is yourself (--consent, consent=true)",

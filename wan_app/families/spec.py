@@ -155,16 +155,28 @@ class ModelSpec:
                 "model", f"{self.id} for mode {request.mode}",
                 f"a model that does {request.mode}; {self.id} does {', '.join(self.tasks)}",
             )
-        if request.mode == "image" and request.image is None:
-            raise InvalidRequest("image", "nothing", "a first picture")
+        self._check_pictures(request)
         if request.last_image is not None and not self.takes_last_image:
             raise InvalidRequest("last_image", "a picture", f"none: {self.id} takes no last picture")
         if request.mode == "reference":
             self._check_characters(request)
 
+    def _check_pictures(self, request: GenerationRequest) -> None:
+        """What a mode does not speak of is refused and not dropped; a face is for `reference`, with consent."""
+        if request.mode == "image" and request.image is None:
+            raise InvalidRequest("image", "nothing", "a first picture")
+        if request.mode == "text":
+            for name in ("image", "last_image"):
+                if getattr(request, name) is not None:
+                    raise InvalidRequest(name, "a picture for mode text", "none, or mode image")
+        if request.mode != "reference" and request.characters:
+            raise InvalidRequest("face", f"a picture for mode {request.mode}", "none, or mode reference")
+
     def _check_characters(self, request: GenerationRequest) -> None:
         people = request.characters
-        if not 1 <= len(people) <= self.max_characters:
+        if not people:
+            raise InvalidRequest("face", "no picture", "at least one face picture of character1")
+        if len(people) > self.max_characters:
             raise InvalidRequest(
                 "characters", str(len(people)), f"1 to {self.max_characters} for {self.id}"
             )
@@ -202,8 +214,9 @@ class ModelSpec:
             raise InvalidRequest("size", f"{width}x{height}", "both a width and a height")
         for name, side in (("width", width), ("height", height)):
             check_number(name, side, 1, 16384, whole=True)
+        width, height = int(width), int(height)  # JSON may say 512.0
         if self._fits(width, height):
-            return int(width), int(height)
+            return width, height
         # The size of the written file is an answer too: 512x512 from a model that draws 128x128.
         for scale in range(2, 17):
             small = (width // scale, height // scale)

@@ -45,9 +45,9 @@ def build_request(mode: Any, values: Mapping[str, Any]) -> GenerationRequest:
         seed=None if values.get("random_seed") else values.get("seed"),
         num_inference_steps=values.get("num_inference_steps"),
         guidance_scale=values.get("guidance_scale"),
-        image=uploaded(values.get("image"), "image") if mode == "image" else None,
-        last_image=uploaded(values.get("last_image"), "last_image") if mode == "image" else None,
-        characters=characters(values) if mode == "reference" else (),
+        image=uploaded(values.get("image"), "image"),
+        last_image=uploaded(values.get("last_image"), "last_image"),
+        characters=characters(values),
         # Only a true boolean is consent: the words "no" and "false" are true values in Python.
         consent=values.get("consent") is True,
     )
@@ -66,8 +66,6 @@ def characters(values: Mapping[str, Any]) -> tuple[Character, ...]:
     if not isinstance(listed, (list, tuple)):
         raise InvalidRequest("characters", type(listed).__name__, "a list of {name, faces}")
     people += [_character(one) for one in listed]
-    if not people:
-        raise InvalidRequest("face", "no picture", "at least one face picture of character1")
     return tuple(people)
 
 
@@ -98,7 +96,7 @@ def uploaded(value: Any, field: str) -> Path | None:
         raise InvalidRequest(field, "a web address", PICTURE)
     try:
         real = Path(path).resolve()
-    except OSError:
+    except (OSError, ValueError, RuntimeError):  # half a character (\ud800), a circle of links
         raise InvalidRequest(field, "an unreadable path", PICTURE) from None
     if not real.is_relative_to(Path(get_upload_folder()).resolve()):
         raise InvalidRequest(field, "a path that was not uploaded", PICTURE)
