@@ -138,6 +138,19 @@ def test_a_ledger_that_fails_later_does_not_lose_the_job(queue, worker, make_job
     assert isinstance(list(watching)[-1], Finished)
 
 
+def test_an_end_that_the_ledger_cannot_take_is_told_all_the_same(queue, make_job, monkeypatch):
+    def full(job_id, event):
+        if isinstance(event, Finished):
+            raise StorageError("data_dir", "a full disk", "free space")
+
+    monkeypatch.setattr(queue.ledger, "record", full)
+    job_id = queue.submit(make_job(), "server")
+    list(queue.watch(job_id))
+    assert queue.ledger.get(job_id).state == "queued"  # which is why memory has to know
+    assert queue.job(job_id).state == queue.jobs()[0].state == "finished"
+    assert not queue.cancel(job_id) and isinstance(list(queue.watch(job_id))[-1], Finished)
+
+
 def test_closing_tells_everybody_why(queue, make_job):
     running, waiting = queue.submit(make_job("wait"), "server"), queue.submit(make_job(), "server")
     until(lambda: queue.job(running).state == "running")

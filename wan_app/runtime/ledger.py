@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_app.errors import StorageError
-from wan_app.runtime.job import JobView, event_from_json, event_to_json
+from wan_app.runtime.job import ENDED, JobView, event_from_json, event_to_json
 from wan_app.types import (
     Cancelled,
     Failed,
@@ -95,7 +95,7 @@ class Ledger:
         error = json.dumps(data) if isinstance(event, Failed) else None
         self._execute(
             "UPDATE jobs SET state = ?, event = ?, result = ?, error = ? WHERE id = ?",
-            (state_of(event), json.dumps(data), result, error, job_id), durable=bool(result or error),
+            (state_of(event), json.dumps(data), result, error, job_id), durable=state_of(event) in ENDED,
         )
 
     def get(self, job_id: str) -> JobView | None:

@@ -69,7 +69,8 @@ class JobQueue:
     def cancel(self, job_id: str) -> bool:
         """End a waiting job at once, ask a running one to stop; False if no such job lives here."""
         with self._changed:
-            living, waiting = job_id in self._live, job_id in self._waiting
+            live = self._live.get(job_id)
+            living, waiting = live is not None and not live.job.ended, job_id in self._waiting
             if waiting:
                 self._waiting.remove(job_id)
         if waiting:
@@ -158,15 +159,18 @@ class JobQueue:
             discard_output(self._settings, job)
 
     def _publish(self, job_id: str, event: JobEvent) -> None:
+        recorded = True
         try:
             self._ledger.record(job_id, event)
         except StorageError as error:
             # The job itself goes on: losing a row's progress is better than losing the video.
             log.error("Job %s: %s", job_id, error)
+            recorded = False
         with self._changed:
             live = self._live[job_id]
             live.put(event)
-            if live.job.ended:
+            # An end that the ledger could not take (a full disk) stays here, or nobody would learn of it.
+            if live.job.ended and recorded:
                 del self._live[job_id]
             self._changed.notify_all()
 

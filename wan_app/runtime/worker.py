@@ -166,10 +166,10 @@ class ProcessWorker:
         raise WorkerDied(_epitaph(process.returncode, self._settings.logs_dir / "worker.log"))
 
     def _end_unheeding(self, job_id: str) -> None:
+        # Under the lock: a moment later the process may be at work for the next job.
         with self._wish:
-            process = self._process if self._running == job_id else None
-        if process:
-            _kill(process)
+            if self._running == job_id and self._process:
+                self._process.kill()
 
     def _settle(self) -> None:
         with self._wish:
