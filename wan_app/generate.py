@@ -12,6 +12,7 @@ import wan_app
 from wan_app import devices
 from wan_app.families import registry, weights
 from wan_app.families.base import Pipeline, Plan
+from wan_app.media.storage import storage_error
 from wan_app.media.video import export_video
 from wan_app.runtime.job import Task
 from wan_app.runtime.models import Load, ModelManager
@@ -43,7 +44,10 @@ def generate_video(
         output = pipeline.generate(request, report)
         clock.lap("generate")
     report(Exporting("Writing the video"))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error("out", out, error) from error
     facts = export_video(
         output.frames, out, fps=spec.fps, audio=output.audio, sample_rate=output.sample_rate,
         metadata=metadata_of(request, settings), report=report,
@@ -83,7 +87,7 @@ def plan_for(settings: Settings) -> Plan:
 
 
 def metadata_of(request: GenerationRequest, settings: Settings) -> dict[str, Any]:
-    """What is stored inside the MP4: enough to make it again, and no folder names of this machine.
+    """What is stored inside the MP4: enough to make it again, and no folder of this machine but `weights`.
 
     Pictures are named as in the store of inputs; `request_from` finds them there again.
     """

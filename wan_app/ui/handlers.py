@@ -126,8 +126,8 @@ class Page:
             if job.result is None:
                 raise InvalidRequest("image", "no video", "a finished video")
             still = last_frame(Path(deliver(job.id, job.result, job.request)))
-        except WanAppError as error:
-            return {self.stage.card: card.failed_with(error)}
+        except Exception as error:
+            return {self.stage.card: self._failed(error)[self.stage.card]}
         image = next(panel for panel in self.panels if panel.mode == "image")
         return {image.fields["image"]: str(still), self.tabs: gr.Tabs(selected="image")}
 
