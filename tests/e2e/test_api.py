@@ -194,7 +194,10 @@ def test_every_answer_forbids_going_elsewhere(studio: Any) -> None:
 
 def test_a_restart_forgets_nothing(studio: Any, client: Client) -> None:
     job_id = client.predict(mode="text", prompt="before the restart", num_inference_steps=1, api_name="/submit")
-    time.sleep(3)
+    until = time.monotonic() + 30
+    while (job := client.predict(job_id=job_id, api_name="/job"))["state"] != "finished":
+        assert time.monotonic() < until, job
+        time.sleep(0.2)
     studio.stop()
     studio.start()
     again = Client(studio.url, verbose=False)
