@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -70,6 +71,22 @@ class Pipeline(Protocol):
 
     def close(self) -> None:
         """Free all memory the model holds."""
+
+
+def prompt_calling(request: GenerationRequest, words: Sequence[str]) -> str:
+    """The prompt with each character's name, in any case, said in the words that a model knows.
+
+    Args:
+        words: for the first character, the second...; at least as many as there are characters.
+    """
+    if not request.characters:
+        return request.prompt
+    said = {one.name.lower(): word for one, word in zip(request.characters, words)}
+    # In one pass and longest first: "Ann" is not looked for in "Anna", nor in what stands for her.
+    names = "|".join(re.escape(name) for name in sorted(said, key=len, reverse=True))
+    pattern = re.compile(rf"(?<!\w)(?:{names})(?!\w)", re.IGNORECASE)
+    # `get`, for a few letters (the long s) match others that they don't become in lower case.
+    return pattern.sub(lambda found: said.get(found[0].lower(), found[0]), request.prompt)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of
+from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
 
@@ -99,7 +99,7 @@ class PocketPipeline:
         with cancel_points(self._blocks(), report.check):
             report(Loading("Reading the prompt"))
             made = self.pipe(
-                request.prompt,
+                prompt_calling(request, ["character1"]),  # the one name it was trained with
                 negative_prompt=request.negative_prompt,
                 image=_open(request.image),
                 last_image=_open(request.last_image),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from wan_app.errors import OutOfMemory
-from wan_app.families.base import Numbers, Output, Pipeline, Plan, cancel_points, numbers_of
+from wan_app.families.base import Numbers, Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
 from wan_app.families.previews import LatentPreview, denormalise
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
@@ -238,11 +237,9 @@ class VacePipeline:
 
 def prompt_for_model(request: GenerationRequest) -> str:
     """The prompt with `character1` said in words that a text encoder knows."""
-    prompt = request.prompt
-    for number, one in enumerate(request.characters):
-        words = "the character" if len(request.characters) == 1 else f"the {_ORDINALS[number]} character"
-        prompt = re.sub(rf"\b{re.escape(one.name)}\b", words, prompt, flags=re.IGNORECASE)
-    return prompt
+    if len(request.characters) == 1:
+        return prompt_calling(request, ["the character"])
+    return prompt_calling(request, [f"the {ordinal} character" for ordinal in _ORDINALS])
 
 
 def video_conditions(request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
