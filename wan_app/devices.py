@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+
+
+# A container's share of the processor: "200000 100000" is two cores, "max 100000" all of them.
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores() -> int:
     """CPU cores this process may use (containers and taskset give fewer than the machine has)."""
     try:
-        return len(os.sched_getaffinity(0))
+        allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no affinity call
-        return os.cpu_count() or 1
+        allowed = os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        # 64 threads on a share of two cores wait for each other most of the time.
+        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return allowed
 
 
 def pick_device(wanted: str | None = None) -> str:
