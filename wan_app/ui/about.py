@@ -40,7 +40,7 @@ def _intro(catalogue: Catalogue) -> str:
         "or with <b>people</b> you show it. No account, no upload to anyone, no graphics card needed.</p>"
         f"<p>It starts with <b>{escape(default.title)}</b>. {escape(default.about)} "
         "A photograph works too: the result is a cartoon in the photograph's main colours. "
-        "Larger open models join the list once their weights are on this computer.</p>"
+        "Larger open models can be chosen too, once their weights are on this computer.</p>"
         "<p class='keys'><kbd>Ctrl</kbd> + <kbd>Enter</kbd> generates. Reload the page at any time: a running "
         "video carries on and the page finds it again.</p>"
     )
