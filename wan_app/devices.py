@@ -6,7 +6,6 @@ import math
 import os
 from pathlib import Path
 
-
 # A container's share of the processor: "200000 100000" is two cores, "max 100000" all of them.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
