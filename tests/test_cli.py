@@ -111,6 +111,9 @@ def test_a_data_folder_that_cannot_be_used(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WAN_APP_DATA_DIR", str(tmp_path / "file"))
     assert refused(capsys, "jobs").startswith("data_dir: got")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAN_APP_DATA_DIR", "~nobody-of-this-name")  # no such home: a name like any other
+    assert run(capsys, "jobs", "--json")[:2] == (0, "[]\n")
 
 
 def test_a_mistake_of_ours_is_one_line_and_a_log(data, capsys, monkeypatch):
@@ -226,6 +229,15 @@ def test_interrupted_while_denoising(start, data, tmp_path, sent):
     assert time.monotonic() - began < 3
     assert [one.name for one in tmp_path.iterdir()] == ["data"]
     assert '"cancelled"' in rows(data)
+
+
+def test_nohup_lets_a_job_outlive_its_terminal(start, data, tmp_path):
+    args = ("generate", "text", "--prompt", "hang in denoising", "--out", tmp_path / "clip.mp4")
+    program = start(*args, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for(lambda: '"Reading the prompt"' in rows(data))
+    program.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(0.5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")

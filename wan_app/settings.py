@@ -52,9 +52,10 @@ class Settings:
         env = os.environ
         weights = env.get("WAN_APP_WEIGHTS_DIR")
         port = env.get("GRADIO_SERVER_PORT", "")
+        # os.path's expanduser leaves "~nobody" as it is, where pathlib's raises.
         return cls(
-            data_dir=Path(env.get("WAN_APP_DATA_DIR") or user_data_path("wan-app")).expanduser(),
-            weights_dir=Path(weights).expanduser() if weights else None,
+            data_dir=Path(os.path.expanduser(env.get("WAN_APP_DATA_DIR") or user_data_path("wan-app"))),
+            weights_dir=Path(os.path.expanduser(weights)) if weights else None,
             device=env.get("WAN_APP_DEVICE"),
             host=env.get("GRADIO_SERVER_NAME", "127.0.0.1"),
             port=int(port) if port.isdigit() else None,

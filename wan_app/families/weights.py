@@ -44,7 +44,7 @@ def check_folder(spec: ModelSpec, folder: Path) -> None:
     """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
-        needed = f"a copy of {spec.repository}"
+        needed = "a folder that `make train` wrote" if spec.bundled else f"a copy of {spec.repository}"
         raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
     index = _read_json(spec, folder / "model_index.json")
     found = index.get("_class_name")
