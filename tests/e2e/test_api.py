@@ -181,6 +181,17 @@ def test_a_path_of_the_server_is_never_read(studio: Any, path: str, meta: bool) 
     assert told.startswith("event: error") and "root:" not in told
 
 
+def test_even_a_good_picture_of_the_server_is_refused(studio: Any, picture: Path) -> None:
+    """Not for being no picture: the files above would be refused for that, too."""
+    said = press(studio, "image", **{"Prompt": "x", "First picture": {"path": str(picture)}})
+    assert 'data-field="image"' in said and "not uploaded" in said
+    given = {"path": str(picture), "meta": {"_type": "gradio.FileData"}}
+    answer = httpx.post(studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 10})
+    event = answer.json()["event_id"]
+    told = httpx.get(studio.url + f"gradio_api/call/image_to_video/{event}", timeout=30).text
+    assert told.startswith("event: error")
+
+
 def test_files_of_the_studio_are_not_served(studio: Any) -> None:
     for path in (studio.data_dir / "ledger.sqlite3", Path("/etc/passwd"), Path(__file__)):
         assert httpx.get(studio.url + f"gradio_api/file={path}").status_code in (403, 404)

@@ -85,11 +85,18 @@ def test_cancel_after_the_end_changes_nothing(queue, worker, make_job):
 
 
 def test_the_last_preview_is_kept_while_the_job_runs(queue, worker, make_job, monkeypatch):
-    seen = []
+    def steps(task):
+        yield Step(1, 2, preview=TINY_JPEG)
+        yield Step(2, 2)  # made without a picture
+        worker.go_on.wait(5)
+        yield Cancelled()
+
+    monkeypatch.setattr(worker, "run", steps)
     job_id = queue.submit(make_job(), "server")
-    for event in queue.watch(job_id):
-        seen.append(event)
-    assert [one.preview for one in seen if isinstance(one, Step)] == [TINY_JPEG]
+    until(lambda: queue.job(job_id).event == Step(2, 2))
+    assert queue.job(job_id).preview == TINY_JPEG
+    worker.go_on.set()
+    assert list(queue.watch(job_id))[-1] == Cancelled()
 
 
 def test_a_watcher_sleeps_until_something_happens(queue, worker, make_job):

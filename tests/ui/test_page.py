@@ -181,6 +181,14 @@ def test_a_stored_form_that_makes_no_sense_is_no_obstacle(page: Page, form: Any)
     assert page.session in page.on_load({"visitor": 5}, form, form, form)
 
 
+def test_numbers_out_of_range_are_not_brought_back(page: Page) -> None:
+    fields = page.panels[0].fields
+    form = {"model": "pocket", "num_inference_steps": 1e9, "guidance_scale": 0, "size": "9x9", "seconds": -1}
+    updates = page.on_load(None, form, None, None)
+    assert not {fields["num_inference_steps"], fields["guidance_scale"]} & set(updates)
+    assert (updates[fields["size"]]["value"], updates[fields["seconds"]]["value"]) == ("128x128", 2)
+
+
 def test_limits_follow_the_model(page: Page) -> None:
     panel = page.panels[0]
     vace = next(spec for spec in registry.specs().values() if not spec.bundled)

@@ -44,7 +44,7 @@ def check_folder(spec: ModelSpec, folder: Path) -> None:
     """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
-        needed = "a folder that `make train` wrote" if spec.bundled else f"a copy of {spec.repository}"
+        needed = "a folder that training wrote (--bundle)" if spec.bundled else f"a copy of {spec.repository}"
         raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
     index = _read_json(spec, folder / "model_index.json")
     found = index.get("_class_name")
@@ -75,7 +75,10 @@ def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
 def _not_here(spec: ModelSpec) -> str:
     if spec.bundled:
         folder = app_settings.ASSETS / spec.id
-        return f"{spec.id}: its bundled weights are missing from {folder}; `make train` makes them"
+        return (
+            f"{spec.id}: its bundled weights are missing from {folder}; `make train`, then "
+            f'`make train ARGS="--bundle {folder}"`, makes them'
+        )
     size = f"{spec.download_bytes / 1e9:.1f} GB"
     return (
         f"{spec.id}: weights are not on this machine; needed: {spec.repository} ({size} to download), "

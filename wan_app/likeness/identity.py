@@ -11,7 +11,6 @@ from torch import nn
 from wan_app.likeness.autoencoder import VitBlock, grid_positions
 
 PICTURE = 64  # pixels a side
-PATCH = 8
 
 
 class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
@@ -28,13 +27,20 @@ class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
         self,
         tokens: int = 8,
         dim: int = 192,
-        layers: int = 4,
+        layers: int = 3,
         heads: int = 3,
         classes: dict[str, int] | None = None,
         colours: int = 5,
     ) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(3, dim, PATCH, stride=PATCH)
+        # A convolutional stem: brims, spikes and rims are edges, which plain patches learn far more slowly.
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, dim // 4, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(dim // 4, dim // 2, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
+        )
         self.blocks = nn.ModuleList(VitBlock(dim, heads) for _ in range(layers))
         self.queries = nn.Parameter(torch.randn(tokens, dim) * 0.1)
         self.norm = nn.LayerNorm(dim)
@@ -45,7 +51,7 @@ class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Identity tokens (B, tokens, dim)."""
-        cells = self.patch(pictures)
+        cells = self.stem(pictures)
         dim, height, width = cells.shape[1:]
         positions = grid_positions(height, width, dim, cells.device).to(cells.dtype)
         x = cells.flatten(2).transpose(1, 2) + positions

@@ -29,13 +29,12 @@ MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
 @dataclass
 class Batch:
     """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions,
-    portraits (B, 3, 64, 64) in [-1, 1], who is in them, and which samples may look at theirs (B,)."""
+    portraits (B, 3, 64, 64) in [-1, 1], and which samples may look at theirs (B,)."""
 
     latents: torch.Tensor
     known: torch.Tensor
     captions: list[str]
     portraits: torch.Tensor
-    scenes: Scenes
     use_identity: torch.Tensor
 
 
@@ -112,7 +111,6 @@ class Pool:
             known,
             [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)],
             bucket.portraits[rows].float() / 127.5 - 1,
-            bucket.scenes[rows],
             torch.tensor(use, device=latents.device),
         )
 

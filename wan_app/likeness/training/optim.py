@@ -7,10 +7,8 @@ import math
 import torch
 from torch import nn
 
-# Embeddings and the first and last maps gain nothing from orthogonal updates; finished encoders that only
-# follow along are not worth their cost.
+# Embeddings and the first and last maps gain nothing from orthogonal updates.
 _NOT_MUON = (
-    "_encoder.",
     "embed",
     "shared",
     "proj_in",

@@ -1,0 +1,89 @@
+"""Make the stored examples of the bundled model again: `python -m tests.make_examples [FOLDER]`.
+
+Faces and first pictures are drawn from held-out people of the cartoon world, so no one's likeness is
+stored; the clips are whatever the model makes of them with the seeds below, none picked by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from wan_app.likeness.evaluate import to_frames
+from wan_app.likeness.world.attributes import Scenes, sample_scenes
+from wan_app.likeness.world.render import draw_clips, draw_portraits
+from wan_app.services import Services
+from wan_app.settings import ASSETS, Settings
+from wan_app.types import Character, Failed, Finished, GenerationRequest
+
+# (mode, label, prompt, seed, shape, number of the person)
+EXAMPLES = (
+    ("text", "Beach wave", "a kid with spiky red hair in a yellow shirt waves on the beach", 3, (128, 128), None),
+    ("text", "Moon jump", "a green alien in a purple jacket jumps on the moon", 5, (160, 96), None),
+    ("text", "Snow walk", "a person with long blonde hair and a blue beanie walks in the snow", 8, (128, 128), None),
+    ("image", "Dance", "the person is dancing", 1, (128, 128), 4),
+    ("image", "Talk", "the person talks to the camera", 2, (128, 128), 9),
+    ("reference", "In the desert", "character1 dances in the desert", 4, (128, 128), 2),
+    ("reference", "At home", "character1 is sitting in the living room", 6, (128, 128), 7),
+    ("reference", "City night", "character1 waves in the city at night", 7, (96, 160), 12),
+)
+
+
+def main() -> None:
+    """Write examples.json, its pictures and its clips."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=ASSETS / "examples")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    people = sample_scenes(16, torch.Generator().manual_seed(2026), held_out=True)
+    with tempfile.TemporaryDirectory() as data:
+        services = Services(Settings(data_dir=Path(data)))
+        rows = [make(services, people, folder, *example) for example in EXAMPLES]
+        services.close()
+    (folder / "examples.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def make(
+    services: Services, people: Scenes, folder: Path, mode: str, label: str, prompt: str, seed: int,
+    size: tuple[int, int], person: int | None,
+) -> dict[str, object]:
+    """One example: its files written, and its row."""
+    name = label.lower().replace(" ", "-")
+    row: dict[str, object] = {"mode": mode, "label": label, "prompt": prompt, "file": f"{name}.mp4"}
+    given: dict[str, object] = {}
+    if person is not None:
+        picture = folder / f"{name}.png"
+        draw(people[person : person + 1], mode, size, picture)
+        key, value = ("image", picture.name) if mode == "image" else ("faces", [picture.name])
+        row[key] = value
+        given = {"image": picture} if mode == "image" else {
+            "characters": (Character(name="character1", faces=(picture,)),), "consent": True,
+        }
+    request = GenerationRequest(
+        mode=mode, prompt=prompt, seed=seed, width=size[0], height=size[1], **given,  # type: ignore[arg-type]
+    )
+    job = services.submit(request, out=folder / f"{name}.mp4")
+    for event in services.watch(job):
+        if isinstance(event, Failed):
+            raise SystemExit(f"{label}: {event.error}")
+        if isinstance(event, Finished):
+            print(f"{label}: {event.result.timings}")
+    return row
+
+
+def draw(person: Scenes, mode: str, size: tuple[int, int], out: Path) -> None:
+    """A first picture of the person in their place, or a portrait."""
+    if mode == "image":
+        video = draw_clips(person, 4 * size[1], 4 * size[0], torch.zeros(1))[0]
+    else:
+        video = draw_portraits(person, 256, torch.Generator().manual_seed(1))[0][:, None]
+    Image.fromarray(to_frames(video)[0]).quantize(128).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
