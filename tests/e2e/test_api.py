@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,16 @@ def test_submit_job_cancel(client: Client) -> None:
         time.sleep(0.1)
 
 
-def test_a_finished_job_hands_out_its_file(client: Client) -> None:
+def test_a_finished_job_hands_out_its_file(studio: Any, client: Client) -> None:
     job_id = client.predict(mode="text", prompt="quick", num_inference_steps=1, api_name="/submit")
     until = time.monotonic() + 30
     while (job := client.predict(job_id=job_id, api_name="/job"))["state"] != "finished":
         assert time.monotonic() < until, job
         time.sleep(0.2)
     assert probe(Path(job["file"])).num_frames == 17
+    for copies in (studio.data_dir / "outputs" / job_id, *studio.cache.glob("*/quick-*")):
+        shutil.rmtree(copies) if copies.is_dir() else copies.unlink()
+    assert "which cannot be read" in fails(client, job_id=job_id, api_name="/job")
 
 
 def test_models_say_what_is_here(client: Client) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import gradio as gr
 from gradio.data_classes import FileData
 
-from wan_app.errors import WanAppError
-from wan_app.types import GenerationRequest
+from wan_app.errors import InvalidRequest, WanAppError
+from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui.delivery import deliver, file_data, public_result
 from wan_app.ui.form import build_request
 
@@ -76,8 +76,7 @@ class Api:
             job = await self._finished(await asyncio.to_thread(self._submit, request))
             if job.result is None:
                 raise WanAppError(job.error or "The job was cancelled")
-            file = await asyncio.to_thread(deliver, job.id, job.result, job.request)
-            return file_data(file), public_result(job.result)
+            return await asyncio.to_thread(_file, job, job.result), public_result(job.result)
 
         return make
 
@@ -115,8 +114,17 @@ class Api:
         row = job.to_json()
         if job.result is not None:
             row["result"] = public_result(job.result)
-            row["file"] = file_data(deliver(job.id, job.result, job.request))
+            row["file"] = _file(job, job.result)
         return row
+
+
+def _file(job: JobView, result: GenerationResult) -> dict[str, Any]:
+    """The video as a file that the client fetches."""
+    try:
+        return file_data(deliver(job.id, result, job.request))
+    except OSError as error:
+        got = f"{result.file.name}, which cannot be read ({error.strerror})"
+        raise InvalidRequest("file", got, "a video that is still where it was written") from error
 
 
 def _add(
