@@ -57,13 +57,31 @@ _PREVIEW_SCALE = 4
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The loaded pipeline from a folder written by `LikenessPipeline.save_pretrained`."""
+    """The loaded pipeline from a folder written by `LikenessPipeline.save_pretrained`.
+
+    Raises:
+        ModelUnavailable: a component lacks tensors.
+    """
     import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from transformers import AutoTokenizer, UMT5EncoderModel
 
+    from wan_app.families.checkpoints import load_component
+    from wan_app.likeness.autoencoder import LikenessAutoencoder
+    from wan_app.likeness.identity import LikenessIdentityEncoder
     from wan_app.likeness.pipeline import LikenessPipeline
+    from wan_app.likeness.transformer import LikenessTransformer3DModel
 
-    dtype = torch.bfloat16 if plan.device != "cpu" or _fast_bf16() else torch.float32
-    pipe = LikenessPipeline.from_pretrained(weights, torch_dtype=dtype)
+    # Only the transformer is worth computing in bf16; the rest is tiny.
+    fast = torch.bfloat16 if plan.device != "cpu" or _fast_bf16() else torch.float32
+    pipe = LikenessPipeline(
+        tokenizer=AutoTokenizer.from_pretrained(weights / "tokenizer"),
+        text_encoder=load_component(UMT5EncoderModel, weights, "text_encoder", torch.float32),
+        identity_encoder=load_component(LikenessIdentityEncoder, weights, "identity_encoder", torch.float32),
+        transformer=load_component(LikenessTransformer3DModel, weights, "transformer", fast),
+        vae=load_component(LikenessAutoencoder, weights, "vae", torch.float32),
+        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(weights / "scheduler"),
+    )
     pipe.to(plan.device)
     return PocketPipeline(pipe)
 

@@ -1,6 +1,7 @@
-"""The judge: an independent classifier of clips, trained on true renders, used only to evaluate.
+"""The judge: a classifier of clips, trained on true renders, used only to evaluate.
 
-It shares nothing with the networks it judges: other architecture, other seeds, pixels instead of latents.
+It shares no weights with the networks it judges: another architecture, other seeds, pixels for latents. Half
+of its training clips have been through the model's autoencoder, so that softness is not taken for error.
 """
 
 from __future__ import annotations

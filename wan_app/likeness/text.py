@@ -56,13 +56,13 @@ def build_text_encoder(words: int) -> UMT5EncoderModel:
 
 def encode_text(tokenizer, encoder, texts: list[str]) -> torch.Tensor:
     """Text embeddings (B, MAX_TOKENS, TEXT_DIM), zero beyond each text's end."""
-    batch = tokenizer(
-        [f"{text} </s>" for text in texts],
+    # Cut to length first: the end of the text must be marked however long it is.
+    cut = tokenizer(texts, truncation=True, max_length=MAX_TOKENS - 1, add_special_tokens=False)["input_ids"]
+    batch = tokenizer.pad(
+        {"input_ids": [[*ids, tokenizer.eos_token_id] for ids in cut]},
         padding="max_length",
-        truncation=True,
         max_length=MAX_TOKENS,
         return_tensors="pt",
-        add_special_tokens=False,
     )
     mask = batch["attention_mask"].to(encoder.device)
     hidden = encoder(input_ids=batch["input_ids"].to(encoder.device), attention_mask=mask).last_hidden_state

@@ -9,10 +9,11 @@ Stages, each skipped when its result is already in the folder, the long one resu
 5. `decoder`           the decoder once more, for slightly wrong latents, with the enlarger that draws twice the size
 6. `judge`             an independent classifier, for `wan_app.likeness.evaluate` only
 
-With `--bundle FOLDER` the result is put together as one pipeline in bf16, ready to be loaded: that is how
-`assets/pocket` was made.
+At the end everything is put together in `bundle/` as one pipeline in bf16, which `--weights` takes; copied to
+`assets/pocket` it is the bundled model. Random numbers are seeded; how many steps a stage gets is a matter of
+time and of the machine, so two runs are alike and not the same.
 
-Seeds are fixed; what is logged lies beside the weights (`*.log`, `training.jsonl`).
+The long stage logs to `training.jsonl`, the others to the terminal.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def bundle(folder: Path, out: Path) -> None:
 
 
 def main() -> None:
+    """Run the stages that are missing, then put the result together."""
     parser = argparse.ArgumentParser(description="Train the bundled model `pocket` from nothing.")
     parser.add_argument("--folder", type=Path, default=Path("runs/pocket"))
     parser.add_argument("--device", default="cpu", help="cpu (one process a core) or cuda")
@@ -77,11 +79,7 @@ def main() -> None:
     parser.add_argument(
         "--stage", action="append", choices=list(STAGES), help="only these; all missing ones by default"
     )
-    parser.add_argument("--bundle", type=Path, help="put the result together here, and train nothing")
     options = parser.parse_args()
-    if options.bundle:
-        bundle(options.folder, options.bundle)
-        return
     options.folder.mkdir(parents=True, exist_ok=True)
     for stage in options.stage or STAGES:
         if done(stage, options.folder):
@@ -89,6 +87,9 @@ def main() -> None:
             continue
         run(work, stage, options.folder, options.minutes * SHARES[stage], device=options.device)
         (options.folder / f"{stage}.done").touch()
+    if all(done(stage, options.folder) for stage in STAGES):
+        bundle(options.folder, options.folder / "bundle")
+        print(f"try it: python -m wan_app generate text --weights {options.folder / 'bundle'} --prompt ...")
 
 
 if __name__ == "__main__":

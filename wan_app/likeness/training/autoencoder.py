@@ -48,11 +48,13 @@ def reconstruction_loss(made: torch.Tensor, true: torch.Tensor, weight: torch.Te
 
 
 @torch.no_grad()
-def start_from_components(model: LikenessAutoencoder, rank: Rank, generator: torch.Generator) -> None:
+def start_from_components(
+    model: LikenessAutoencoder, rank: Rank, generator: torch.Generator, clips: int = 96
+) -> None:
     """Set the linear maps to the principal components of rendered cells, scaled half-way to whiteness."""
     cells = []
     for height, width in SHAPES[1:]:
-        groups, _ = clip_groups(sample_scenes(96, generator).to(rank.device), height, width, generator)
+        groups, _ = clip_groups(sample_scenes(clips, generator).to(rank.device), height, width, generator)
         h, w = height // CELL, width // CELL
         cut = groups.unflatten(4, (w, CELL)).unflatten(3, (h, CELL)).permute(0, 3, 5, 1, 2, 4, 6)
         cells.append(cut.reshape(-1, PATCH))
@@ -73,7 +75,7 @@ def start_from_components(model: LikenessAutoencoder, rank: Rank, generator: tor
 
 
 def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24) -> None:
-    """Train for `minutes` of wall time and save to `folder`; resumes from it when present.
+    """Train for `minutes` of wall time and save to `folder`; starts from what is there when present.
 
     The latents' statistics are measured at the end. The enlarger is left for `train_enlarger`.
     """

@@ -58,7 +58,10 @@ class Trainer:
         # The encoders have learned their subjects: training them along would take a third of every step.
         for finished in (self.text_encoder, self.identity_encoder):
             finished.requires_grad_(False)
-        self.optimiser, self.average = Optimiser(self.transformer, rate, adam_rate=rate * 0.5), Average(self.transformer)
+        self.optimiser, self.average = (
+            Optimiser(self.transformer, rate, adam_rate=rate * 0.5),
+            Average(self.transformer),
+        )
         self.pool = Pool(rank, self.vae, capacity, seed)
         self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
         self.spent, self.step, self.samples = 0.0, 0, 0

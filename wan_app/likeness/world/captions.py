@@ -226,7 +226,7 @@ def _person(facts: dict[str, str], bald: bool, keep: float, rng: random.Random) 
         article, noun = (who.split(" ", 1) + [""])[:2] if " " in who else ("a", "person")
         who = f"{'a' if article == 'an' else article} {rng.choice(SKIN[facts['skin']])} {noun}"
     if rng.random() < keep:
-        parts.append("with " + _hair(facts, bald, rng))
+        parts.append("with " + _hair(facts, bald, rng, style=keep > 1 or rng.random() > 0.2))
     if facts["hat"] != "none" and rng.random() < keep:
         parts.append(
             f"{rng.choice(('with', 'wearing', 'in'))} a {rng.choice(COLOUR[facts['hat_colour']])} {rng.choice(HAT[facts['hat']])}"
@@ -242,15 +242,16 @@ def _person(facts: dict[str, str], bald: bool, keep: float, rng: random.Random) 
     return " ".join([who, *parts]).replace(" a orange", " an orange")
 
 
-def _hair(facts: dict[str, str], bald: bool, rng: random.Random) -> str:
+def _hair(facts: dict[str, str], bald: bool, rng: random.Random, *, style: bool) -> str:
+    """The hair's colour, and its style when asked."""
     if bald:
         return rng.choice(("no hair", "a bald head", "a shaved head"))
-    colour, style = rng.choice(HAIR[facts["hair_colour"]]), facts["hairstyle"]
-    if style == "bun" and rng.random() < 0.6:
-        return rng.choice((f"{colour} hair in a bun", f"a {colour} bun", f"a {colour} topknot"))
-    if rng.random() < 0.2:
+    colour = rng.choice(HAIR[facts["hair_colour"]])
+    if not style:
         return f"{colour} hair"
-    return f"{rng.choice(STYLE[style])} {colour} hair"
+    if facts["hairstyle"] == "bun" and rng.random() < 0.6:
+        return rng.choice((f"{colour} hair in a bun", f"a {colour} bun", f"a {colour} topknot"))
+    return f"{rng.choice(STYLE[facts['hairstyle']])} {colour} hair"
 
 
 def vocabulary() -> list[str]:

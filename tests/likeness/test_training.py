@@ -1,0 +1,122 @@
+"""Training: what is asked of the network, and that it can stop and go on."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from wan_app.likeness.autoencoder import LikenessAutoencoder
+from wan_app.likeness.identity import LikenessIdentityEncoder
+from wan_app.likeness.text import build_text_encoder, build_tokenizer
+from wan_app.likeness.training.autoencoder import clip_groups, psnr, start_from_components
+from wan_app.likeness.training.data import Batch, known_latents
+from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.parallel import Rank
+from wan_app.likeness.training.transformer import Trainer, flow_loss
+from wan_app.likeness.world.attributes import sample_scenes
+from wan_app.likeness.world.captions import vocabulary
+
+ONE = Rank(0, 1, "cpu")
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_principal_components_are_a_good_start() -> None:
+    model = LikenessAutoencoder(channels=32, dim=32, layers=1, heads=1)
+    scenes = sample_scenes(8, seeded(9))
+    groups, weights = clip_groups(scenes, 64, 64, seeded(3))
+    with torch.no_grad():
+        before = psnr(model.decode_groups(model.encode_groups(groups)), groups)
+        start_from_components(model, ONE, seeded(1), clips=8)
+        after = psnr(model.decode_groups(model.encode_groups(groups)), groups)
+    assert after > 20 > before
+    # Only people weigh more, and there is one in every frame.
+    assert set(weights.unique().tolist()) == {1.0, 3.0}
+
+
+def test_known_frames_are_masked_and_the_last_picture_is_only_hinted_at() -> None:
+    latents, stills = torch.randn(400, 4, 5, 2, 2), torch.randn(400, 4, 1, 2, 2)
+    modes = ["image"] * 200 + ["text"] * 200
+    known = known_latents(latents, stills, modes, random.Random(0))
+    assert not known[200:].any()
+    given = known[:200, 0, :, 0, 0].sum(1)
+    assert set(given.tolist()) == {1.0, 2.0, 3.0}
+    assert torch.equal(known[:200, 2:, 0], latents[:200, :, 0])
+    hinted = known[:200, 1, -1, 0, 0] > 0
+    assert 20 < int(hinted.sum()) < 80
+    assert torch.equal(known[:200, 2:, -1][hinted], stills[:200, :, 0][hinted])
+
+
+def batch(modes: list[str]) -> Batch:
+    latents = torch.randn(len(modes), 4, 5, 2, 2, generator=seeded(1))
+    known = known_latents(latents, latents[:, :, -1:], modes, random.Random(0))
+    return Batch(latents, known, [""] * len(modes), torch.zeros(1), torch.zeros(len(modes), dtype=torch.bool))
+
+
+def test_the_loss_is_zero_for_the_truth_and_blind_to_given_frames() -> None:
+    one = batch(["image"] * 8 + ["text"] * 8)
+    empty = torch.zeros(1)
+
+    def loss(answer: torch.Tensor) -> float:
+        return float(flow_loss(lambda *_: answer, empty, empty, one, seeded(2)))
+
+    given = one.known[:, :1]
+    assert loss(one.latents) == 0
+    assert loss(one.latents + given) == 0
+    assert loss(one.latents + (1 - given)) > 1
+
+
+def test_the_network_sees_given_frames_without_noise() -> None:
+    one, seen = batch(["image"] * 4), []
+
+    def look(noisy: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        seen.append(noisy)
+        return noisy
+
+    flow_loss(look, torch.zeros(1), torch.zeros(1), one, seeded())
+    assert torch.equal(seen[0][:, :, 0], one.latents[:, :, 0])
+    assert not torch.equal(seen[0][:, :, 4], one.latents[:, :, 4])
+
+
+def test_the_optimiser_learns_and_the_average_follows() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 6))
+    optimiser, average = Optimiser(model, 2e-2), Average(model, 0.9)
+    x = torch.randn(256, 6)
+    target = x.roll(1, 1) * x
+    losses = []
+    for step in range(400):
+        loss = (model(x) - target).square().mean()
+        loss.backward()
+        optimiser.step(step / 400)
+        average.update(model)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    model.load_state_dict(average.weights)
+    assert float((model(x) - target).square().mean()) < 0.5 * losses[0]
+
+
+def test_training_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Compiling takes a minute and changes nothing that is looked at here.
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: None)
+    monkeypatch.setattr("wan_app.likeness.training.data.MINIMUM", 4)
+    words = vocabulary()
+    build_tokenizer(words).save_pretrained(tmp_path / "tokenizer")
+    build_text_encoder(len(words)).save_pretrained(tmp_path / "text_encoder")
+    LikenessIdentityEncoder().save_pretrained(tmp_path / "identity_encoder")
+    LikenessAutoencoder(dim=32, layers=1, heads=1).save_pretrained(tmp_path / "vae")
+    first = Trainer(ONE, tmp_path, rate=1e-3, capacity=16, seed=0)
+    first.pool.fill(16)
+    losses = [first.take_step(2, 0.5) for _ in range(2)]
+    assert all(loss > 0 for loss in losses)
+    first.save()
+    second = Trainer(ONE, tmp_path, rate=1e-3, capacity=16, seed=0)
+    assert (second.step, second.samples) == (2, 4)
+    for name, value in first.transformer.state_dict().items():
+        assert torch.equal(value, second.transformer.state_dict()[name]), name
+    assert (tmp_path / "transformer" / "config.json").exists()
