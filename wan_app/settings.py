@@ -26,6 +26,11 @@ class Settings:
     port: int | None = None
 
     @property
+    def local(self) -> bool:
+        """Whether only this computer reaches the page; not so on a Space or in a container."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+    @property
     def ledger_file(self) -> Path:
         return self.data_dir / "ledger.sqlite3"
 

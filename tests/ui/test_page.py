@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from wan_app.errors import JobNotFound
+from wan_app.errors import JobNotFound, StorageError
 from wan_app.families import registry
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest, GenerationResult, Step
-from wan_app.ui import launch
+from wan_app.ui import about, launch
 from wan_app.ui.handlers import Page
+from wan_app.ui.panel import Catalogue
 
 ME = {"visitor": "v" * 24, "job": "job-1"}
 
@@ -110,6 +111,50 @@ def test_a_fault_of_our_own_ends_in_the_card_too(page: Page, services: Rememberi
 def test_a_tick_of_a_living_job_changes_the_card_only(page: Page, services: RememberingServices) -> None:
     services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
     assert list(page.on_tick(ME)) == [page.stage.card]
+
+
+def test_a_look_that_fails_leaves_the_clock_running(
+    page: Page, services: RememberingServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> JobView:
+        raise StorageError("data_dir", "a busy disk", "another try")
+
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    monkeypatch.setattr(services, "job", busy)
+    updates = page.on_tick(ME)
+    assert "busy disk" in updates[page.stage.card] and page.timer not in updates
+    loaded = page.on_load(ME, None, None, None)
+    assert "busy disk" in loaded[page.stage.card] and loaded[page.timer].active
+    monkeypatch.undo()
+    assert "card running" in page.on_tick(ME)[page.stage.card]
+
+
+def test_a_job_that_is_gone_stops_the_clock(page: Page) -> None:
+    assert page.on_tick(ME)[page.timer].active is False
+
+
+def test_a_model_that_came_since_the_start_is_seen_on_load(
+    page: Page, services: RememberingServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = page.panels[0]
+    vace = next(spec for spec in registry.specs().values() if not spec.bundled)
+    form = {"prompt": "typed", "model": vace.id}
+    before = page.on_load(None, form, None, None)
+    assert "not on this computer" in str(before[panel.fields["model"]]) and "get it" in before[panel.notice]
+    rows = [{**row, "available": True, "reason": None} for row in services.models()]
+    monkeypatch.setattr(services, "models", lambda: rows)
+    after = page.on_load(None, form, None, None)
+    assert after[panel.fields["model"]]["value"] == vace.id
+    assert "not on this computer" not in str(after[panel.fields["model"]]) and "get it" not in after[panel.notice]
+    assert "<td>no, " not in after[page.table]
+
+
+@pytest.mark.parametrize("host, local", [("127.0.0.1", True), ("0.0.0.0", False), ("192.168.1.5", False)])
+def test_where_it_runs_is_said_as_it_is(host: str, local: bool, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, host=host, device="cpu")
+    catalogue = Catalogue(registry.specs(), {})
+    for said in (launch._header(settings), about._intro(catalogue, settings), about._privacy(settings)):
+        assert ("this computer" in said or "your own machine" in said or str(tmp_path) in said) is local
 
 
 def test_nobody_sees_a_job_of_another_visitor(page: Page, services: RememberingServices) -> None:

@@ -22,31 +22,34 @@ video, result = studio.predict(
     api_name="/reference_to_video")"""
 
 
-def build(catalogue: Catalogue, settings: Settings) -> None:
-    """The tab; it has no inputs."""
+def build(catalogue: Catalogue, settings: Settings) -> gr.HTML:
+    """The tab; it has no inputs. Returns the table of models, which a page load makes anew."""
     with gr.Tab("About", id="about", elem_id="tab-about"):
-        html(_intro(catalogue), elem_classes="about-page")
-        html(_models(catalogue), elem_classes="about-page")
+        html(_intro(catalogue, settings), elem_classes="about-page")
+        table = html(models(catalogue), elem_classes="about-page")
         html(_privacy(settings), elem_classes="about-page")
         with gr.Accordion("From Python", open=False):
             gr.Code(_CODE, language="python", interactive=False, show_label=False, container=False)
+    return table
 
 
-def _intro(catalogue: Catalogue) -> str:
+def _intro(catalogue: Catalogue, settings: Settings) -> str:
     default = next(iter(catalogue.specs.values()))
+    where, upload = (" on your own machine", " no upload to anyone,") if settings.local else ("", "")
     return (
         "<h2>What this is</h2>"
-        "<p>A studio that makes short videos on your own machine: from <b>words</b>, from a <b>first picture</b>, "
-        "or with <b>people</b> you show it. No account, no upload to anyone, no graphics card needed.</p>"
+        f"<p>A studio that makes short videos{where}: from <b>words</b>, from a <b>first picture</b>, "
+        f"or with <b>people</b> you show it. No account,{upload} no graphics card needed.</p>"
         f"<p>It starts with <b>{escape(default.title)}</b>. {escape(default.about)} "
         "A photograph works too: the result is a cartoon in the photograph's main colours. "
-        "Larger open models can be chosen too, once their weights are on this computer.</p>"
+        "Larger open models can be chosen too, once their weights are in place.</p>"
         "<p class='keys'><kbd>Ctrl</kbd> + <kbd>Enter</kbd> generates. Reload the page at any time: a running "
         "video carries on and the page finds it again.</p>"
     )
 
 
-def _models(catalogue: Catalogue) -> str:
+def models(catalogue: Catalogue) -> str:
+    """The table of models."""
     rows = "".join(_row(catalogue, spec) for spec in catalogue.specs.values())
     return (
         "<h2>Models</h2><div class='scroll'><table><thead><tr><th>Model</th><th>Makes video from</th><th>Licence</th>"
@@ -66,8 +69,9 @@ def _row(catalogue: Catalogue, spec: ModelSpec) -> str:
 
 
 def _privacy(settings: Settings) -> str:
-    local = settings.host in ("127.0.0.1", "localhost", "::1")
-    where = f" in <code>{escape(str(settings.data_dir))}</code>" if local else " on the server that runs this page"
+    where = " on the server that runs this page"
+    if settings.local:
+        where = f" in <code>{escape(str(settings.data_dir))}</code>"
     return (
         f"<h2>Your pictures and videos</h2><p>They stay{where}. Pictures are stored without their metadata "
         "(place, camera, time). The page loads nothing from elsewhere and reports to nobody. The settings and "

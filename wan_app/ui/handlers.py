@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
-from wan_app.ui import card, examples
+from wan_app.ui import about, card, examples
 from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.form import build_request
 from wan_app.ui.panel import KEPT, Catalogue, Panel
@@ -43,6 +43,7 @@ class Page:
     tabs: Any
     session: Any
     timer: Any
+    table: Any  # of the models, on the About tab
     warmed: bool = False
 
     # What an event may change. Gradio makes every output anew at each event, changed or not, so
@@ -62,7 +63,7 @@ class Page:
     def load_outputs(self) -> list[Any]:
         """Everything but the pictures, which a reload does not bring back."""
         forms = [part for panel in self.panels for part in panel.form if part is not panel.fields["seed"]]
-        return [self.session, *self.stage_outputs(), *forms]
+        return [self.session, self.table, *self.stage_outputs(), *forms]
 
     def last_frame_outputs(self) -> list[Any]:
         """The Image tab and its first picture."""
@@ -95,6 +96,12 @@ class Page:
         """At each look while a job lives: the card; at its end, everything else too."""
         try:
             job = self._job(session)
+        except JobNotFound as error:
+            return self._failed(error)
+        except Exception as error:
+            # The job goes on although it could not be looked at (a busy ledger): the clock runs on too.
+            return {self.stage.card: self._failed(error)[self.stage.card]}
+        try:
             return self._show(job) if job.ended else {self.stage.card: card.running(job)}
         except Exception as error:
             return self._failed(error)
@@ -107,6 +114,7 @@ class Page:
             self.services.warm()
         visitor = _visitor(session)
         shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
+        shown |= self._models()
         for panel, form in zip(self.panels, forms):
             shown |= self._restore(panel, form)
         if not visitor or not _job_id(session):
@@ -115,6 +123,8 @@ class Page:
             job = self._job(session)
         except JobNotFound:
             return shown
+        except WanAppError as error:
+            return shown | self._stage(card.failed_with(error), live=True)
         return shown | (self._show(job) if job.ended else self._live(job))
 
     def on_last_frame(self, session: Any) -> Updates:
@@ -270,6 +280,16 @@ class Page:
             hidden.append("last_image")
         return {panel.fields[name]: None for name in hidden}
 
+    def _models(self) -> Updates:
+        """Which models are here, which may have changed since the studio was started (0.1 ms)."""
+        self.catalogue = Catalogue.of(self.services.models())
+        updates: Updates = {self.table: about.models(self.catalogue)}
+        for panel in self.panels:
+            model = panel.fields["model"]
+            updates[model] = gr.update(choices=self.catalogue.choices(panel.mode))
+            updates[panel.notice] = self.catalogue.notice(self.catalogue.specs[model.value])
+        return updates
+
     def _restore(self, panel: Panel, form: Any) -> Updates:
         """The form as it was left, as far as it still makes sense for its model."""
         if not isinstance(form, dict):
@@ -285,7 +305,7 @@ class Page:
             value = known.pop(name, None)
             if isinstance(value, (int, float)) and 1 <= value <= top:
                 updates[panel.fields[name]] = gr.update(value=value, maximum=top)
-        updates[panel.fields["model"]] = model
+        updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode), value=model)
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
     def _play_example(self, panel: Panel, one: examples.Example) -> Updates:

@@ -12,7 +12,6 @@ from starlette.middleware import Middleware
 
 from wan_app import devices
 from wan_app.errors import InvalidRequest
-from wan_app.families import registry
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
 from wan_app.ui.handlers import Page
@@ -37,8 +36,7 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_pro
 
 def build(services: Services, settings: Settings) -> gr.Blocks:
     """The studio as Blocks, ready for `launch`."""
-    rows = services.models()
-    catalogue = Catalogue(registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]})
+    catalogue = Catalogue.of(services.models())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_DELETE_CACHE, fill_width=True) as demo:
         session = gr.BrowserState(
             {"visitor": None, "job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
@@ -48,11 +46,11 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             with gr.Column(elem_id="inputs", scale=5, min_width=320):
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
-                    about.build(catalogue, settings)
+                    table = about.build(catalogue, settings)
             shown = stage.build()
         page = Page(
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
-            timer=gr.Timer(_TICK, active=False),
+            timer=gr.Timer(_TICK, active=False), table=table,
         )
         _wire(page, demo)
         api.build(services)
@@ -141,9 +139,10 @@ def _keep(panel: Panel) -> Any:
 
 
 def _header(settings: Settings) -> str:
+    where = "this computer" if settings.local else "the server that shows this page"
     return (
-        f'<header><h1>{TITLE}</h1><p>Short clips from words, a picture or a face. Everything runs on this computer.'
-        f'</p><div class="chips"><span>{escape(devices.describe(settings.device))}</span></div></header>'
+        f'<header><h1>{TITLE}</h1><p>Short clips from words, a picture or a face. Everything runs on {where}.</p>'
+        f'<div class="chips"><span>{escape(devices.describe(settings.device))}</span></div></header>'
     )
 
 

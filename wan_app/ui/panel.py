@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from wan_app.families import registry
 from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
 from wan_app.ui.parts import html
@@ -26,6 +27,11 @@ class Catalogue:
 
     specs: dict[str, ModelSpec]
     missing: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: list[dict[str, Any]]) -> Catalogue:
+        """From what `Services.models` says just now."""
+        return cls(registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]})
 
     def doing(self, mode: Mode) -> list[ModelSpec]:
         """Models for a tab, those at hand first."""
