@@ -74,7 +74,10 @@ class FakePipeline:
             report(Step(index, total, preview=TINY_JPEG + bytes([index])))
         report(Exporting("Decoding"))
         misbehave(request.prompt, "decoding", report)
-        return Output(frames=self._frames(request))
+        frames = self._frames(request)
+        if "stall in writing" in request.prompt:
+            return Output(frames=_stalling(frames))  # type: ignore[arg-type]
+        return Output(frames=frames)
 
     def close(self) -> None:
         """As `Pipeline.close`."""
@@ -86,6 +89,12 @@ class FakePipeline:
         ramp = np.add.outer(np.arange(shape[0]) * 4 + (request.seed or 0), np.arange(shape[2]))
         grey = np.broadcast_to((ramp % 256)[:, None, :, None], (*shape, 3))
         return np.ascontiguousarray(grey, dtype=np.uint8)
+
+
+def _stalling(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """The first frame, and no other for ten minutes."""
+    yield frames[0]
+    time.sleep(600)
 
 
 def load(model_id: str, plan: Plan, weights: Path | None) -> FakePipeline:

@@ -179,6 +179,16 @@ def test_jobs_of_a_dead_server_fail_with_the_reason(settings, services, worker):
     worker.go_on.set()
 
 
+def test_a_restart_clears_what_a_dead_server_left_beside_the_users_file(settings, services, worker, tmp_path):
+    job_id = services.submit(replace(TEXT, prompt="wait"), out=tmp_path / "clip.mp4")
+    for name in (f".{job_id}.part", f".{job_id}.f32", ".other.part"):
+        (tmp_path / name).write_bytes(b"half a video")
+    services._lifeline._file.close()  # what the system does when the process is gone
+    Services(settings, worker=fakes.ScriptedWorker()).close()
+    assert {one.name for one in tmp_path.iterdir()} == {"data", ".other.part"}
+    worker.go_on.set()
+
+
 def test_jobs_of_a_living_server_are_left_alone_and_can_be_watched(settings, services, worker):
     job_id = services.submit(replace(TEXT, prompt="wait"))
     other = Services(settings, worker=fakes.ScriptedWorker())
@@ -265,6 +275,28 @@ def test_a_failing_job_says_so_and_the_next_one_works(whole, prompt, kind, exit_
     assert isinstance(failed, Failed) and (failed.kind, failed.exit_code) == (kind, exit_code)
     assert "\n" not in failed.error
     assert isinstance(list(whole.watch(good))[-1], Finished)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_worker_killed_while_it_writes_leaves_nothing_beside_the_users_file(whole, tmp_path):
+    out = tmp_path / "clip.mp4"
+    out.write_bytes(b"the last one")
+    (tmp_path / ".other.part").write_bytes(b"another program's")
+    job_id = whole.submit(replace(TEXT, prompt="stall in writing"), out=out)
+    part = tmp_path / f".{job_id}.part"
+    end = time.monotonic() + 30
+    while not part.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    os.kill(whole._worker.pid, signal.SIGKILL)
+    assert list(whole.watch(job_id))[-1].kind == "WorkerDied"
+    end = time.monotonic() + 10  # the end is told before the leavings are gone
+    while part.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.5)  # ffmpeg, without its frames, may not bring the file back
+    assert {one.name for one in tmp_path.iterdir()} == {"clip.mp4", ".other.part"}
+    assert out.read_bytes() == b"the last one"
 
 
 def test_the_queue_itself_costs_little(whole):

@@ -14,7 +14,7 @@ from wan_app.families import registry, weights
 from wan_app.families.base import Pipeline, Plan
 from wan_app.media.storage import storage_error
 from wan_app.media.video import export_video
-from wan_app.runtime.job import Task
+from wan_app.runtime.job import Task, part_file
 from wan_app.runtime.models import Load, ModelManager
 from wan_app.settings import Settings
 from wan_app.types import (
@@ -28,9 +28,10 @@ from wan_app.types import (
 
 
 def generate_video(
-    request: GenerationRequest, *, out: Path, models: ModelManager, settings: Settings, report: Reporter
+    request: GenerationRequest, *, out: Path, models: ModelManager, settings: Settings, report: Reporter,
+    part: Path | None = None,
 ) -> GenerationResult:
-    """Make the video of a resolved request and write it to `out`.
+    """Make the video of a resolved request and write it to `out`; `part` as in `export_video`.
 
     Raises:
         Cancelled, ModelUnavailable, OutOfMemory, StorageError, ExportFailed: nothing is left at `out`.
@@ -50,7 +51,7 @@ def generate_video(
         raise storage_error("out", out, error) from error
     facts = export_video(
         output.frames, out, fps=spec.fps, audio=output.audio, sample_rate=output.sample_rate,
-        metadata=metadata_of(request, settings), report=report,
+        metadata=metadata_of(request, settings), report=report, part=part,
     )
     clock.lap("export")
     return GenerationResult(
@@ -129,7 +130,8 @@ class VideoRecipe:
     def run(self, task: Task, report: Reporter) -> GenerationResult:
         """Make the video of a task."""
         return generate_video(
-            task.request, out=task.out, models=self._models, settings=self._settings, report=report
+            task.request, out=task.out, models=self._models, settings=self._settings, report=report,
+            part=part_file(task.job_id, task.out),
         )
 
     def warm(self) -> None:

@@ -224,7 +224,7 @@ def test_disk_full(
     tmp_path: Path, clip: np.ndarray, full_disk: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     @contextmanager
-    def on_the_full_disk(_: Path) -> Iterator[Path]:
+    def on_the_full_disk(*_: Path | None) -> Iterator[Path]:
         yield full_disk
 
     monkeypatch.setattr(video, "_part_beside", on_the_full_disk)

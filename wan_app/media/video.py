@@ -44,6 +44,7 @@ def export_video(
     metadata: dict[str, Any],
     report: Reporter | None = None,
     scale: int | None = None,
+    part: Path | None = None,
 ) -> VideoFacts:
     """Write an H.264 MP4 and measure it; `out` is either complete or untouched.
 
@@ -55,6 +56,8 @@ def export_video(
         metadata: JSON types, given back by `read_metadata`.
         report: its `check` is called between frames; what it raises leaves no file.
         scale: whole factor of enlargement; None enlarges small clips by `written_scale`.
+        part: name of the growing file, in `out`'s folder; None makes one up. It is gone at the end,
+            but for a process that is killed: then whoever chose the name can remove it.
 
     Raises:
         StorageError: `out` cannot be written, or the disk filled up on the way.
@@ -65,12 +68,12 @@ def export_video(
     check = report.check if report is not None else _never
     try:
         audio = _fitted(audio, sample_rate, frames, fps)
-        with _part_beside(out) as part, _sound(audio, sample_rate, part) as sound:
-            wanted = _write(frames, part, fps, _comment(metadata), sound, check, scale)
-            facts = probe(part)
+        with _part_beside(out, part) as growing, _sound(audio, sample_rate, growing) as sound:
+            wanted = _write(frames, growing, fps, _comment(metadata), sound, check, scale)
+            facts = probe(growing)
             _compare(facts, wanted, silent=sound is None)
             check()
-            os.replace(part, out)
+            os.replace(growing, out)
     except OSError as error:
         raise storage_error("out", out, error) from error
     return facts
@@ -166,9 +169,9 @@ def _summary(facts: VideoFacts) -> str:
 
 
 @contextmanager
-def _part_beside(out: Path) -> Iterator[Path]:
-    """A hidden name on `out`'s own disk, gone at the end unless it was moved away."""
-    part = out.with_name(f".{uuid.uuid4().hex}.part")
+def _part_beside(out: Path, part: Path | None) -> Iterator[Path]:
+    """`part` or a hidden name on `out`'s own disk, gone at the end unless it was moved away."""
+    part = part or out.with_name(f".{uuid.uuid4().hex}.part")
     try:
         yield part
     finally:

@@ -98,6 +98,11 @@ class JobView:
         return row
 
 
+def part_file(job_id: str, out: Path) -> Path:
+    """Where a job's video grows: a hidden name beside `out`, known to whoever finds its worker dead."""
+    return out.with_name(f".{job_id}.part")
+
+
 def new_job_id() -> str:
     """Unguessable (80 random bits) and sorting by the millisecond it was made in."""
     return f"{time.time_ns() // 1_000_000:011x}-{secrets.token_hex(10)}"

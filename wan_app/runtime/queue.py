@@ -6,10 +6,11 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from wan_app.errors import StorageError, WanAppError, WorkerDied
-from wan_app.runtime.job import JobView, Task
+from wan_app.runtime.job import JobView, Task, part_file
 from wan_app.runtime.ledger import Ledger, state_of
 from wan_app.runtime.worker import Worker
 from wan_app.settings import Settings
@@ -185,7 +186,12 @@ class JobQueue:
 
 
 def discard_output(settings: Settings, job: JobView) -> None:
-    """Remove what an unfinished job left in its own folder (a worker that was killed cannot)."""
+    """Remove what an unfinished job left (a worker that was killed cannot): its own folder, its part files."""
     folder = job.out.parent
     if folder.parent == settings.outputs_dir and folder.name == job.id:
         shutil.rmtree(folder, ignore_errors=True)
+        return
+    part = part_file(job.id, job.out)
+    with suppress(OSError):  # the folder itself may be gone
+        for left in part.parent.glob(f"{part.stem}.*"):  # the video, and its sound beside it
+            left.unlink(missing_ok=True)
