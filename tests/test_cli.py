@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def refused(capsys, *args, code=2):
     (["generate", "text", "--prompt", "x", "--size", "big"], "size: got 'big'"),
     (["generate", "text", "--prompt", "x", "--size", "0x0"], "got 0"),
     (["generate", "text", "--prompt", "x", "--size=-128x-128"], "got -128"),
+    (["generate", "text", "--prompt", "x", "--size", "-1x5"], "width: got -1; needed"),
+    (["generate", "text", "--prompt", "x", "--size", "-"], "size: got '-'; needed WIDTHxHEIGHT"),
+    (["generate", "text", "--prompt", "x", "--seconds", "-1"], "seconds: got -1"),
+    (["generate", "text", "--prompt", "x", "--seconds", "-inf"], "seconds: got -inf; needed"),
+    (["generate", "text", "--prompt", "x", "--seconds", "-soon"], "seconds: got '-soon'; needed a number"),
+    (["generate", "text", "--prompt", "x", "--seed", "-5"], "seed: got -5; needed"),
+    (["generate", "text", "--prompt", "x", "--seed", "-five"], "seed: got '-five'; needed a whole number"),
+    (["generate", "text", "--prompt", "x", "--num-inference-steps", "-1e3"], "num_inference_steps: got '-1e3'"),
+    (["generate", "text", "--prompt", "x", "--guidance-scale", "nan"], "guidance_scale: got nan; needed"),
+    (["generate", "text", "--prompt", "x", "--guidance-scale", "-nan"], "guidance_scale: got nan; needed"),
+    (["serve", "--port", "-1"], "port: got -1; needed a whole number from 1 to 65535"),
+    (["serve", "--port", "65536"], "port: got 65536; needed"),
+    (["generate", "text", "--prompt", "x", "-x"], "-x"),
     (["generate", "text", "--prompt", "x", "--size", "127x127"], "size: got 127x127"),
     (["generate", "text", "--prompt", "x", "--size", "99999999x9"], "got 99999999"),
     (["generate", "text", "--prompt", "x", "--seconds", "0"], "seconds: got 0"),
@@ -188,13 +202,32 @@ def test_models_as_json(data, capsys):
     assert [row["id"] for row in rows][:1] == ["pocket"] and all("available" in row for row in rows)
 
 
-def test_serve_passes_its_flags_on(data, monkeypatch):
+def test_words_with_a_dash_in_front_are_words(data):
+    given = ["generate", "text", "--prompt", "-a cat", "--negative-prompt", "-dogs"]
+    args = cli._parser().parse_args(cli._joined(given))
+    assert (args.prompt, args.negative_prompt) == ("-a cat", "-dogs")
+
+
+@pytest.mark.parametrize("flags, as_json", [([], False), (["--json"], True)])
+def test_serve_passes_its_flags_on(data, monkeypatch, flags, as_json):
     import types
 
     seen = []
-    monkeypatch.setitem(sys.modules, "wan_app.ui.launch", types.SimpleNamespace(serve=seen.append))
-    assert cli.main(["serve", "--host", "0.0.0.0", "--port", "8123"]) == 0
-    assert (seen[0].host, seen[0].port, seen[0].data_dir) == ("0.0.0.0", 8123, data)
+    launch = types.SimpleNamespace(serve=lambda *args, **options: seen.append((*args, options)))
+    monkeypatch.setitem(sys.modules, "wan_app.ui.launch", launch)
+    assert cli.main(["serve", "--host", "0.0.0.0", "--port", "8123", *flags]) == 0
+    (settings, options), = seen
+    assert (settings.host, settings.port, settings.data_dir) == ("0.0.0.0", 8123, data)
+    assert options == {"as_json": as_json}
+
+
+def test_serve_as_json_prints_the_address_and_nothing_else(start, data):
+    program = start("serve", "--json", stderr=subprocess.PIPE)
+    url = json.loads(program.stdout.readline())["url"]
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        assert answer.status == 200
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=30)[0] == "" and program.returncode == 0
 
 
 # --- As a program of its own -----------------------------------------------------------------

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     settings = Settings.from_environment()
     try:
-        args = _parser().parse_args(argv)
+        args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         code = args.run(args, settings)
         sys.stdout.flush()
         return code
@@ -127,7 +127,8 @@ def serve(args: argparse.Namespace, settings: Settings) -> int:
     from wan_app.ui.launch import serve as open_studio
 
     given = {"host": args.host, "port": args.port}
-    open_studio(replace(settings, **{name: value for name, value in given.items() if value is not None}))
+    given = {name: value for name, value in given.items() if value is not None}
+    open_studio(replace(settings, **given), as_json=args.json)
     return 0
 
 
@@ -139,6 +140,20 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; `{self.prog} --help` shows what can be given")
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--size -1x5` as `--size=-1x5`: argparse takes a value with a dash for a flag, and what is wrong
+    with the value could not be told."""
+    joined: list[str] = []
+    for one in argv:
+        flag = joined[-1] if joined else ""
+        value = len(one) > 1 and one[0] == "-" and one[1] != "-" and one != "-h"
+        if value and flag.startswith("--") and "=" not in flag and len(flag) > 2:
+            joined[-1] = f"{flag}={one}"
+        else:
+            joined.append(one)
+    return joined
 
 
 def _parser() -> argparse.ArgumentParser:

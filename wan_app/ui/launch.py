@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from html import escape
@@ -57,15 +58,17 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
     return demo
 
 
-def serve(settings: Settings) -> None:
-    """Run the studio until Ctrl+C or SIGTERM; prints the URL when it answers."""
+def serve(settings: Settings, *, as_json: bool = False) -> None:
+    """Run the studio until Ctrl+C or SIGTERM; prints the URL when it answers, or {"url": ...}."""
     from wan_app.services import Services
 
+    if settings.port is not None and not 1 <= settings.port <= 65535:
+        raise InvalidRequest("port", str(settings.port), "a whole number from 1 to 65535")
     services = Services(settings)
     try:
         demo = build(services, settings)
         _, url, _ = start(demo, settings)
-        print(f"The studio is open at {url}  (Ctrl+C stops it)", flush=True)
+        print(json.dumps({"url": url}) if as_json else f"The studio is open at {url}  (Ctrl+C stops it)", flush=True)
         _wait_for_stop()
         demo.close(verbose=False)
     finally:
