@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 
@@ -60,6 +61,11 @@ class Studio:
         if self._process:
             self._process.terminate()
             self._process.wait(30)
+
+    def process(self) -> psutil.Process:
+        """The server, to be measured."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
 
     def log(self) -> str:
         """What it printed."""
