@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from wan_app.likeness.autoencoder import LikenessAutoencoder
-from wan_app.likeness.identity import PICTURE
+from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.training.encoders import disturb
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import Scenes, sample_scenes
@@ -24,31 +24,38 @@ BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
 # Clips that a bucket is never without, and that are rendered at once.
 MINIMUM = 32
 MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
+STILL_MODES = {"text": 0.55, "reference": 0.45}
 
 
 @dataclass
 class Batch:
     """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions,
-    portraits (B, 3, 64, 64) in [-1, 1], and which samples may look at theirs (B,)."""
+    identity tokens (B, I, dim), and which samples may look at theirs (B,)."""
 
     latents: torch.Tensor
     known: torch.Tensor
     captions: list[str]
-    portraits: torch.Tensor
+    identity: torch.Tensor
     use_identity: torch.Tensor
 
 
-class Bucket:
-    """Clips of one shape: latents, latents of the last frame as a still, portraits, scenes."""
+@dataclass(frozen=True)
+class Finished:
+    """The networks that are trained already and make the pool's data."""
 
-    def __init__(
-        self, height: int, width: int, rank: Rank, autoencoder: LikenessAutoencoder, capacity: int
-    ) -> None:
-        self.height, self.width, self.rank, self.autoencoder = height, width, rank, autoencoder
+    vae: LikenessAutoencoder
+    identity_encoder: LikenessIdentityEncoder
+
+
+class Bucket:
+    """Clips of one shape: latents, latents of the last frame as a still, identity tokens, scenes."""
+
+    def __init__(self, shape: tuple[int, int], rank: Rank, networks: Finished, capacity: int) -> None:
+        self.shape, self.rank, self.networks = shape, rank, networks
         self.capacity, self.next, self.size = capacity, 0, 0
         # Room for all clips at once: growing by concatenation would copy hundreds of megabytes every few steps.
         first = self.render(MINIMUM, torch.Generator().manual_seed(0))
-        self.latents, self.stills, self.portraits = (
+        self.latents, self.stills, self.identity = (
             part.new_zeros(capacity, *part.shape[1:]) for part in first[:3]
         )
         self.scenes = first[3][torch.zeros(capacity, dtype=torch.long, device=rank.device)]
@@ -57,35 +64,35 @@ class Bucket:
     def render(
         self, count: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Scenes]:
-        """`count` new clips as (latents, stills, portraits, scenes)."""
+        """`count` new clips as (latents, stills, identity tokens of a portrait, scenes)."""
         scenes = sample_scenes(count, generator).to(self.rank.device)
-        video = draw_clips(scenes, self.height, self.width) * 2 - 1
+        video = draw_clips(scenes, *self.shape) * 2 - 1
         still = video[:, :, -1:]
-        with self.rank.autocast():
-            latents = self.autoencoder.encode(video)
-            stills = self.autoencoder.encode(still)
         portraits = disturb(draw_portraits(scenes, PICTURE, generator).cpu(), generator).to(self.rank.device)
-        return latents.half(), stills.half(), (portraits * 255).byte(), scenes
+        with self.rank.autocast():
+            latents, stills = self.networks.vae.encode(video), self.networks.vae.encode(still)
+            identity = self.networks.identity_encoder(portraits * 2 - 1)
+        return latents.half(), stills.half(), identity.half(), scenes
 
     def add(self, count: int, generator: torch.Generator) -> None:
         """Render `count` clips; beyond the capacity they take the places of the oldest."""
-        latents, stills, portraits, scenes = self.render(count, generator)
+        latents, stills, identity, scenes = self.render(count, generator)
         where = (torch.arange(count, device=latents.device) + self.next) % self.capacity
         self.next, self.size = (self.next + count) % self.capacity, min(self.capacity, self.size + count)
-        self.latents[where], self.stills[where], self.portraits[where] = latents, stills, portraits
+        self.latents[where], self.stills[where], self.identity[where] = latents, stills, identity
         self.scenes.replace(where, scenes)
 
 
 class Pool:
     """Buckets of clips, one a shape, and batches from them."""
 
-    def __init__(self, rank: Rank, autoencoder: LikenessAutoencoder, capacity: int, seed: int) -> None:
+    def __init__(self, rank: Rank, networks: Finished, capacity: int, seed: int) -> None:
         self.rank = rank
         self.generator = torch.Generator().manual_seed(seed * 1000 + rank.index)
         self.rng = random.Random(seed * 1000 + rank.index)
         self.buckets = [
-            Bucket(height, width, rank, autoencoder, max(2 * MINIMUM, int(capacity * share)))
-            for (height, width), share in BUCKETS.items()
+            Bucket(shape, rank, networks, max(2 * MINIMUM, int(capacity * share)))
+            for shape, share in BUCKETS.items()
         ]
 
     def fill(self, count: int) -> None:
@@ -95,23 +102,37 @@ class Pool:
                 bucket.add(MINIMUM, self.generator)
 
     def batch(self, size: int, shape: int) -> Batch:
-        """A batch of `size` from bucket number `shape`."""
+        """A batch of `size` clips from bucket number `shape`."""
         bucket = self.buckets[shape]
-        rows = torch.randint(bucket.size, (size,), generator=self.generator)
-        modes = self.rng.choices(list(MODES), weights=list(MODES.values()), k=size)
+        rows, modes = self._draw(bucket, size, MODES)
         latents = bucket.latents[rows].float()
         known = known_latents(latents, bucket.stills[rows].float(), modes, self.rng)
-        # A reference may come with a first picture too, and a face now and then with plain text.
+        return self._batch(bucket, rows, modes, latents, known)
+
+    def stills(self, size: int) -> Batch:
+        """A batch of `size` square single frames: five times cheaper than clips, and looks are learned from them."""
+        bucket = self.buckets[0]
+        rows, modes = self._draw(bucket, size, STILL_MODES)
+        first, last = bucket.latents[rows, :, :1].float(), bucket.stills[rows].float()
+        chosen = torch.rand(size, generator=self.generator).to(first.device) < 0.5
+        latents = torch.where(chosen[:, None, None, None, None], first, last)
+        return self._batch(bucket, rows, modes, latents, known_latents(latents, latents, modes, self.rng))
+
+    def _draw(self, bucket: Bucket, size: int, modes: dict[str, float]) -> tuple[torch.Tensor, list[str]]:
+        rows = torch.randint(bucket.size, (size,), generator=self.generator)
+        return rows, self.rng.choices(list(modes), weights=list(modes.values()), k=size)
+
+    def _batch(
+        self, bucket: Bucket, rows: torch.Tensor, modes: list[str], latents: torch.Tensor, known: torch.Tensor
+    ) -> Batch:
+        # A reference may come with a first picture too, and now and then without its face.
         use = [
             mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.3
             for mode in modes
         ]
+        captions = [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)]
         return Batch(
-            latents,
-            known,
-            [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)],
-            bucket.portraits[rows].float() / 127.5 - 1,
-            torch.tensor(use, device=latents.device),
+            latents, known, captions, bucket.identity[rows].float(), torch.tensor(use, device=latents.device)
         )
 
     def _caption(self, scenes: Scenes, row: int, mode: str) -> str:

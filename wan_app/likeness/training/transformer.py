@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,17 +13,18 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
-from wan_app.likeness.training.data import Batch, Pool
+from wan_app.likeness.training.data import Batch, Finished, Pool
 from wan_app.likeness.training.encoders import shared_progress
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.transformer import LikenessTransformer3DModel
 
 SAVE_EVERY_MINUTES = 4.0
+STILLS_FOR_A_CLIP = 4
 
 
 def flow_loss(
-    model, text: torch.Tensor, identity: torch.Tensor, batch: Batch, generator: torch.Generator
+    model: Callable[..., torch.Tensor], text: torch.Tensor, batch: Batch, generator: torch.Generator
 ) -> torch.Tensor:
     """Velocity-weighted error of the clean latents at random noise levels, over the frames not given.
 
@@ -37,7 +39,7 @@ def flow_loss(
     noisy = (1 - t) * clean + t * noise
     # Given frames are shown clean, as they will be when generating.
     noisy = torch.where(given > 0, clean, noisy)
-    made = model(noisy, level, text, identity, batch.known, batch.use_identity).float()
+    made = model(noisy, level, text, batch.identity, batch.known, batch.use_identity).float()
     error = (made - clean).square() / t.clamp(min=0.08).square()
     return (error * (1 - given)).mean() / (1 - given).mean()
 
@@ -62,7 +64,7 @@ class Trainer:
             Optimiser(self.transformer, rate, adam_rate=rate * 0.5),
             Average(self.transformer),
         )
-        self.pool = Pool(rank, self.vae, capacity, seed)
+        self.pool = Pool(rank, Finished(self.vae, self.identity_encoder), capacity, seed)
         self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
         self.spent, self.step, self.samples = 0.0, 0, 0
         self.resume()
@@ -70,19 +72,21 @@ class Trainer:
             block.compile(dynamic=False)
 
     def take_step(self, size: int, progress: float) -> float:
-        """One update from one batch; returns the loss."""
-        batch = self.pool.batch(size, self.step % 4 // 2 + (self.step % 4 == 3))
+        """One update, from `size` clips or four times as many stills in turn; returns the loss."""
+        if self.step % 2:
+            batch = self.pool.stills(STILLS_FOR_A_CLIP * size)
+        else:
+            batch = self.pool.batch(size, (0, 0, 1, 2)[self.step // 2 % 4])
         with self.rank.autocast():
             with torch.no_grad():
                 text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
-                identity = self.identity_encoder(batch.portraits)
-            loss = flow_loss(self.transformer, text, identity, batch, self.generator)
+            loss = flow_loss(self.transformer, text, batch, self.generator)
         loss.backward()
         self.rank.average_gradients(self.optimiser.parameters)
         self.optimiser.step(progress)
         self.average.update(self.transformer)
         self.step += 1
-        self.samples += size * self.rank.count
+        self.samples += len(batch.captions) * self.rank.count
         return float(loss.detach())
 
     def save(self) -> None:
