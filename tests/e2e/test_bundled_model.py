@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Studio, visits
-from wan_app.settings import ASSETS
 
 PLAYING = "() => { const v = document.querySelector('.card video'); return v && v.currentTime > 0.3 && !v.paused }"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (ASSETS / "pocket").is_dir(), reason="the bundled model is not trained yet: make train"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import sample_scenes
 from wan_app.likeness.world.render import clip_times, draw_clips
 
-LATENT_NOISE = 0.15
+LATENT_NOISE = 0.3
 
 
 def train_decoder(rank: Rank, folder: Path, minutes: float, batch: int = 8) -> None:

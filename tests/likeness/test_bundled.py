@@ -1,0 +1,37 @@
+"""The bundled model itself: small enough, whole, and as good as its evaluation says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wan_app.likeness.evaluate import Evaluation, as_markdown
+from wan_app.settings import ASSETS
+
+RESULTS = Path(__file__).resolve().parents[2] / "wan_app" / "likeness" / "results"
+
+
+def test_all_assets_stay_within_their_budget() -> None:
+    sizes = {file: file.stat().st_size for file in ASSETS.rglob("*") if file.is_file()}
+    assert sum(sizes.values()) <= 24_000_000
+    assert not [file for file in sizes if file.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}]
+
+
+@pytest.mark.slow
+def test_the_committed_table_is_of_this_model() -> None:
+    committed = json.loads((RESULTS / "evaluation.json").read_text(encoding="utf-8"))
+    few = Evaluation(ASSETS / "pocket", 12)
+    few.run()
+    table = few.table()
+    assert table["parameters"] == committed["parameters"]
+    # Twelve clips swing by a tenth or so; another model would swing by more.
+    assert abs(table["first_frame_db"] - committed["first_frame_db"]) < 1.5
+    for column in ("place", "shirt"):
+        for mode in ("truth", "text", "reference"):
+            found, said = table["judged_right"][column][mode], committed["judged_right"][column][mode]
+            assert abs(found - said) < 0.3, (column, mode)
+    identity = table["identity_agreement"]
+    assert identity["reference"] > identity["another"] + 0.2
+    assert "| place |" in as_markdown(table)
