@@ -25,7 +25,7 @@ SPECS = (
         licence="Apache-2.0",
         repository="bundled",
         revision="1",
-        parameters=16_000_000,
+        parameters=10_750_000,
         download_bytes=0,
         # Resident memory of the worker after a clip, torch and diffusers included.
         memory={"none": 900_000_000},
@@ -40,7 +40,7 @@ SPECS = (
         min_side=96,
         max_area=128 * 128,
         num_inference_steps=16,
-        guidance_scale=2.0,
+        guidance_scale=3.5,
         max_inference_steps=50,
         max_guidance_scale=8.0,
         max_reference_images=4,

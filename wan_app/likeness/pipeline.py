@@ -104,7 +104,7 @@ class LikenessPipeline(DiffusionPipeline):
         width: int = 128,
         num_frames: int = 17,
         num_inference_steps: int = 16,
-        guidance_scale: float = 2.0,
+        guidance_scale: float = 3.5,
         generator: torch.Generator | None = None,
         on_step: OnStep | None = None,
         on_decode: Callable[[], None] | None = None,

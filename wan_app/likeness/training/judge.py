@@ -59,11 +59,15 @@ def shaken(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips: int = 2048) -> None:
-    """Train for `minutes` of wall time, after rendering a pool of `clips` a rank, and save to `folder/judge`."""
+    """Train for `minutes` of wall time, after rendering a pool of `clips` a rank, and save to `folder/judge`;
+    starts from the one that is there when present."""
     torch.manual_seed(99)
-    model = LikenessJudge(classes=dict(CLASSES)).to(rank.device).to(memory_format=torch.channels_last)
+    model = LikenessJudge(classes=dict(CLASSES))
+    if (folder / "judge").exists():
+        model = LikenessJudge.from_pretrained(folder / "judge", torch_dtype=torch.float32)
+    model.to(rank.device).to(memory_format=torch.channels_last)
     vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device)
-    generator = torch.Generator().manual_seed(9000 + rank.index)
+    generator = torch.Generator().manual_seed(9100 + rank.index)
     pool, everyone = render_pool(rank, vae, clips, generator)
     optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.995)
     begin, step, progress = time.time(), 0, 0.0
