@@ -30,7 +30,6 @@ EXAMPLES = (
     ("image", "Talk", "the person talks to the camera", 2, (128, 128), 9),
     ("reference", "In the desert", "character1 dances in the desert", 4, (128, 128), 2),
     ("reference", "At home", "character1 is sitting in the living room", 6, (128, 128), 7),
-    ("reference", "City night", "character1 waves in the city at night", 7, (96, 160), 12),
 )
 
 
