@@ -1,7 +1,7 @@
 """Make the stored examples of the bundled model again: `python -m tests.make_examples [FOLDER]`.
 
 Faces and first pictures are drawn from held-out people of the cartoon world, so no one's likeness is
-stored; the clips are whatever the model makes of them with the seeds below, none picked by hand.
+stored. Walking is left out: the model does it badly (see the evaluation).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from wan_app.types import Character, Failed, Finished, GenerationRequest
 EXAMPLES = (
     ("text", "Beach wave", "a kid with spiky red hair in a yellow shirt waves on the beach", 3, (128, 128), None),
     ("text", "Moon jump", "a green alien in a purple jacket jumps on the moon", 5, (160, 96), None),
-    ("text", "Snow walk", "a person with long blonde hair and a blue beanie walks in the snow", 8, (128, 128), None),
     ("image", "Dance", "the person is dancing", 1, (128, 128), 4),
     ("image", "Talk", "the person talks to the camera", 2, (128, 128), 9),
     ("reference", "In the desert", "character1 dances in the desert", 4, (128, 128), 2),
