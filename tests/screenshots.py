@@ -32,7 +32,7 @@ MAX_BYTES = 150_000
 
 
 def main() -> None:
-    """Write <tab>.png and <tab>-phone.png for each tab, and studio-dark.png: more would not fit the budget of assets."""
+    """Write <tab>.png and <tab>-phone.png for each tab, and studio-dark.png: assets have a budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ASSETS / "screenshots")
     parser.add_argument("--fake", action="store_true")
