@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
@@ -71,7 +70,3 @@ class LikenessIdentityEncoder(ModelMixin, ConfigMixin):
         found = {name: head(flat) for name, head in self.attribute_heads.items()}
         found["colours"] = torch.sigmoid(self.colour_head(flat)).unflatten(1, (-1, 3))
         return found
-
-    def agreement(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Cosine similarity (B,) of two sets of tokens, each centred on the queries' common part."""
-        return F.cosine_similarity(first.flatten(1), second.flatten(1))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from wan_app.likeness.autoencoder import CELL, GROUP, PATCH, LikenessAutoencoder
+from wan_app.likeness.training.encoders import shared_progress
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import Scenes, sample_scenes
@@ -77,7 +78,7 @@ def start_from_components(
 def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24) -> None:
     """Train for `minutes` of wall time and save to `folder`; starts from what is there when present.
 
-    The latents' statistics are measured at the end. The enlarger is left for `train_enlarger`.
+    The latents' statistics are measured at the end. The enlarger is left for `decoder.train_decoder`.
     """
     generator = torch.Generator().manual_seed(1000 + rank.index)
     torch.manual_seed(0)
@@ -102,9 +103,7 @@ def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24)
         loss = reconstruction_loss(made.float(), groups, weight) + 1e-4 * latents.float().square().mean()
         loss.backward()
         rank.average_gradients(optimiser.parameters)
-        clock = torch.tensor([(time.time() - begin) / 60 / minutes])
-        rank.average([clock])
-        progress = float(clock)
+        progress = shared_progress(rank, begin, minutes)
         optimiser.step(progress)
         average.update(model)
         if rank.main and step % 50 == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -74,9 +75,7 @@ def train_identity(rank: Rank, folder: Path, minutes: float, batch: int = 64) ->
         optimiser.step(progress)
         average.update(model)
         if rank.main and step % 50 == 0:
-            right = {
-                n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in PERSON
-            }
+            right = right_shares(found, scenes, PERSON)
             print(f"identity {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:
@@ -110,15 +109,18 @@ def train_text(rank: Rank, folder: Path, minutes: float, batch: int = 128) -> No
         optimiser.step(progress)
         average.update(both)
         if rank.main and step % 100 == 0:
-            right = {
-                n: round(float((parts[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES
-            }
+            right = right_shares(parts, scenes, CLASSES)
             print(f"text {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:
         both.load_state_dict(average.weights)
         model.save_pretrained(folder / "text_encoder")
         tokenizer.save_pretrained(folder / "tokenizer")
+
+
+def right_shares(found: dict[str, torch.Tensor], scenes: Scenes, names: Iterable[str]) -> dict[str, float]:
+    """The share of a batch whose attribute the logits `found` name right, for the log."""
+    return {n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in names}
 
 
 def shared_progress(rank: Rank, begin: float, minutes: float) -> float:

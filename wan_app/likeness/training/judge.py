@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.judge import LikenessJudge
-from wan_app.likeness.training.encoders import shared_progress
+from wan_app.likeness.training.encoders import right_shares, shared_progress
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import BALD, CLASSES, Scenes, sample_scenes
@@ -88,9 +88,7 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips
         optimiser.step(progress)
         average.update(model)
         if rank.main and step % 50 == 0:
-            right = {
-                n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in CLASSES
-            }
+            right = right_shares(found, scenes, CLASSES)
             print(f"judge {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
         step += 1
     if rank.main:
