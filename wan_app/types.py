@@ -8,15 +8,20 @@ from typing import Any, Literal, Protocol, get_args
 
 Mode = Literal["text", "image", "reference"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+# auto: the sound of a model which has none of its own, quietly under the sound of one which has.
+SoundtrackMode = Literal["auto", "mix", "replace"]
 JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """A person in a reference-to-video request, called by `name` in the prompt."""
+    """A person in a reference-to-video request, called by `name` in the prompt.
+
+    `faces` are pictures, `voice` a recording of a few seconds; one of the two may be missing.
+    """
 
     name: str
-    faces: tuple[Path, ...]
+    faces: tuple[Path, ...] = ()
     voice: Path | None = None
 
 
@@ -27,8 +32,12 @@ class GenerationRequest:
     A field left at None means "the model's default"; `ModelSpec.resolve` returns a copy with
     every one of them filled in and checked, and only such a copy reaches the ledger.
     `width` and `height` are pixels, `num_frames` frames, `seconds` the wished length
-    (ignored when `num_frames` is given). Pictures are paths; after `Services.submit` they
-    point into the app's own store of inputs, named by content hash.
+    (ignored when `num_frames` is given). Pictures and sounds are paths; after `Services.submit`
+    they point into the app's own store of inputs, named by content hash.
+
+    `say` is what is spoken; a line in the prompt (`character1 says "..."`) does the same.
+    `soundtrack` is laid under the whole clip. `sound_only` asks for the voice alone, as a WAV
+    file: a test of a voice before a video is made with it.
     """
 
     mode: Mode
@@ -46,6 +55,10 @@ class GenerationRequest:
     image: Path | None = None
     last_image: Path | None = None
     characters: tuple[Character, ...] = ()
+    say: str = ""
+    soundtrack: Path | None = None
+    soundtrack_mode: SoundtrackMode = "auto"
+    sound_only: bool = False
     consent: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +69,7 @@ class GenerationRequest:
     def from_json(cls, data: dict[str, Any]) -> GenerationRequest:
         """The request that `to_json` wrote; unknown keys (of newer versions) are ignored."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        for name in ("weights", "image", "last_image"):
+        for name in ("weights", "image", "last_image", "soundtrack"):
             if known.get(name) is not None:
                 known[name] = Path(known[name])
         known["characters"] = tuple(
@@ -72,16 +85,40 @@ class GenerationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInfo:
-    """The sound stream of a result."""
+    """The sound stream of a result, as measured on the written file.
+
+    `offset` is by how many seconds the decoded sound lies behind what was to be heard with the
+    first frame; `loudness` is in LUFS, None for silence.
+    """
 
     sample_rate: int
     channels: int
     seconds: float
+    offset: float | None = None
+    loudness: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """How near one character of a result is to its references, by the model's own encoders.
+
+    identity, timbre: agreement from 0 (another person) to 1 (the same). pitch: semitones by which
+    the voice made lies above the reference. None where there is nothing to compare.
+    """
+
+    character: str
+    identity: float | None = None
+    timbre: float | None = None
+    pitch: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """What was made, as measured on the written file. `timings` are seconds by stage name."""
+    """What was made, as measured on the written file. `timings` are seconds by stage name.
+
+    A result of `sound_only` has no picture: its sides, frames and rate are 0. `notes` are lines for
+    people on what was repaired in the inputs or could not be done in full.
+    """
 
     file: Path
     model: str
@@ -93,6 +130,8 @@ class GenerationResult:
     fps: float
     seconds: float
     audio: AudioInfo | None = None
+    similarity: tuple[Similarity, ...] = ()
+    notes: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     watermark_id: str | None = None
     consent_id: str | None = None
@@ -108,6 +147,8 @@ class GenerationResult:
         known["file"] = Path(known["file"])
         if known.get("audio"):
             known["audio"] = AudioInfo(**known["audio"])
+        known["similarity"] = tuple(Similarity(**one) for one in known.get("similarity", ()))
+        known["notes"] = tuple(known.get("notes", ()))
         return cls(**known)
 
 

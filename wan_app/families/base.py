@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from wan_app.types import GenerationRequest, Reporter
+from wan_app.types import GenerationRequest, Reporter, Similarity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +26,16 @@ class Plan:
 class Output:
     """What a pipeline made.
 
-    frames: uint8 (num_frames, height, width, 3), RGB. audio: float32 (channels, samples) in
-    [-1, 1] at `sample_rate`, or None for a silent model.
+    frames: uint8 (num_frames, height, width, 3), RGB, None for `sound_only`. audio: float32 (channels, samples) in
+    [-1, 1] at `sample_rate`, or None for a silent model. similarity: one entry a character that
+    the model compared with its references. notes: lines for people.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | None
     audio: np.ndarray | None = None
     sample_rate: int | None = None
+    similarity: tuple[Similarity, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Numbers(NamedTuple):
@@ -64,6 +67,8 @@ class Pipeline(Protocol):
 
     def generate(self, request: GenerationRequest, report: Reporter) -> Output:
         """Run a resolved request (`ModelSpec.resolve`), reporting Loading, Step and Exporting.
+
+        A request with `sound_only` reaches only families with `native_audio`; its output has no frames.
 
         Raises:
             errors.Cancelled: from `report`; the pipeline is clean for the next call.

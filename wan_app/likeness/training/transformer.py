@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from torch import nn
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 from wan_app.likeness.autoencoder import LikenessAutoencoder
@@ -57,12 +60,14 @@ class Trainer:
         self.vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device).requires_grad_(False)
         torch.manual_seed(seed)
         self.transformer = LikenessTransformer3DModel().to(rank.device)
-        # The encoders have learned their subjects: training them along would take a third of every step.
-        for finished in (self.text_encoder, self.identity_encoder):
-            finished.requires_grad_(False)
+        load_what_fits(self.transformer, folder / "transformer")
+        # The recogniser of people has learned its subject; the words learn on with what they are to steer:
+        # frozen, they left the colour of a shirt at chance.
+        self.identity_encoder.requires_grad_(False)
+        self.model = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
         self.optimiser, self.average = (
-            Optimiser(self.transformer, rate, adam_rate=rate * 0.5),
-            Average(self.transformer),
+            Optimiser(self.model, rate, adam_rate=rate * 0.5),
+            Average(self.model),
         )
         self.pool = Pool(rank, Finished(self.vae, self.identity_encoder), capacity, seed)
         self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
@@ -78,13 +83,12 @@ class Trainer:
         else:
             batch = self.pool.batch(size, (0, 0, 1, 2)[self.step // 2 % 4])
         with self.rank.autocast():
-            with torch.no_grad():
-                text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
+            text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
             loss = flow_loss(self.transformer, text, batch, self.generator)
         loss.backward()
         self.rank.average_gradients(self.optimiser.parameters)
         self.optimiser.step(progress)
-        self.average.update(self.transformer)
+        self.average.update(self.model)
         self.step += 1
         self.samples += len(batch.captions) * self.rank.count
         return float(loss.detach())
@@ -94,7 +98,7 @@ class Trainer:
         if not self.rank.main:
             return
         state = {
-            "model": self.transformer.state_dict(),
+            "model": self.model.state_dict(),
             "average": self.average.weights,
             "average_count": self.average.count,
             "optimiser": self.optimiser.state_dict(),
@@ -105,7 +109,14 @@ class Trainer:
         # Written aside first: a kill in the middle must not cost the last good checkpoint.
         torch.save(state, self.folder / "training.tmp")
         (self.folder / "training.tmp").replace(self.folder / "training.pt")
-        save_average(self.average, self.folder)
+        self.write()
+
+    def write(self) -> None:
+        """Write the averaged weights as `transformer/` and `text_encoder/`."""
+        averaged = copy.deepcopy(self.model)
+        averaged.load_state_dict(self.average.weights)
+        averaged["transformer"].save_pretrained(self.folder / "transformer")
+        averaged["text_encoder"].save_pretrained(self.folder / "text_encoder")
 
     def resume(self) -> None:
         """Go on from the last checkpoint in the folder, if there is one."""
@@ -113,24 +124,27 @@ class Trainer:
         if not path.exists():
             return
         state = torch.load(path, map_location=self.rank.device, weights_only=True)
-        self.transformer.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"])
         self.average.weights, self.average.count = state["average"], state["average_count"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.spent, self.step, self.samples = state["spent"], state["step"], state["samples"]
 
 
-def save_average(average: Average, folder: Path) -> None:
-    """Write the averaged weights as `transformer/`."""
-    transformer = LikenessTransformer3DModel()
-    transformer.load_state_dict(average.weights)
-    transformer.save_pretrained(folder / "transformer")
+def load_what_fits(model: nn.Module, folder: Path) -> None:
+    """Start from the weights in `folder` if there are any; parts they lack, or have in another shape, stay new."""
+    path = folder / "diffusion_pytorch_model.safetensors"
+    if not path.exists():
+        return
+    own = model.state_dict()
+    kept = {n: v for n, v in load_file(path).items() if n in own and own[n].shape == v.shape}
+    model.load_state_dict(kept, strict=False)
 
 
 def train_transformer(
     rank: Rank,
     folder: Path,
     minutes: float,
-    batch: int = 48,
+    batch: int = 24,
     rate: float = 2e-3,
     clips: int = 2000,
     seed: int = 0,
