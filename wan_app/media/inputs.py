@@ -1,4 +1,4 @@
-"""Pictures that users gave, kept under names of our own."""
+"""Pictures and sounds that users gave, kept under names of our own."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hashlib
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+import soundfile
 from PIL import Image
 
 from wan_app.media.pictures import read_picture
+from wan_app.media.sound import Sound, read_soundtrack, read_voice
 from wan_app.media.storage import storage_error, write_atomically
 
 MAX_SIDE = 2048
@@ -39,9 +42,40 @@ class InputStore:
             write_atomically(kept, _png(image), field)
         return kept
 
+    def keep_voice(self, path: Path | str, field: str = "voice") -> tuple[Path, tuple[str, ...]]:
+        """The stored FLAC of the voice in `path` and what was mended in it, as `read_voice`.
+
+        Raises:
+            InvalidRequest: as `read_voice`, naming `field`.
+            StorageError: the folder cannot take it.
+        """
+        sound = read_voice(path, field)
+        return self._keep_sound(sound, field), sound.repairs
+
+    def keep_soundtrack(self, path: Path | str, field: str = "soundtrack") -> tuple[Path, tuple[str, ...]]:
+        """The stored FLAC of the soundtrack in `path` and what was mended in it, as `read_soundtrack`.
+
+        Raises:
+            InvalidRequest: as `read_soundtrack`, naming `field`.
+            StorageError: the folder cannot take it.
+        """
+        sound = read_soundtrack(path, field)
+        return self._keep_sound(sound, field), sound.repairs
+
+    def _keep_sound(self, sound: Sound, field: str) -> Path:
+        samples = (sound.samples.T * 32767.0).round().astype(np.int16)
+        said = f"{sound.sample_rate} Hz, {samples.shape[1]} channels\n".encode()
+        kept = self.folder / f"{hashlib.sha256(said + samples.tobytes()).hexdigest()}.flac"
+        if not kept.exists():
+            self._make_folder(field)
+            buffer = BytesIO()
+            soundfile.write(buffer, samples, sound.sample_rate, format="FLAC", subtype="PCM_16")
+            write_atomically(kept, buffer.getvalue(), field)
+        return kept
+
     def _make_folder(self, field: str) -> None:
         try:
-            # Faces live here: nobody else on the machine needs to look.
+            # Faces and voices live here: nobody else on the machine needs to look.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(field, self.folder, error) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from wan_app.errors import InvalidRequest
+from wan_app.media.files import head_of
 from wan_app.media.storage import shown
 
 # Decoders we let untrusted bytes reach. Not here on purpose: EPS (runs Ghostscript), PDF, PSD, ICO...
@@ -39,7 +38,7 @@ def read_picture(path: Path | str, field: str, *, max_pixels: int = MAX_PIXELS) 
         InvalidRequest: not a picture, broken, smaller than 8x8, or more than `max_pixels` pixels.
     """
     path = Path(path)
-    head = _head(path, field)
+    head = head_of(path, field, needed=NEEDED, max_bytes=MAX_BYTES)
     try:
         with _quiet(), Image.open(path, formats=_formats()) as image:
             _check_size(image.size, path, field, max_pixels)
@@ -63,31 +62,6 @@ def cover(image: Image.Image, width: int, height: int) -> Image.Image:
     if image.size == (width, height):
         return image.copy()
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS, centering=(0.5, 0.5))
-
-
-def _head(path: Path, field: str) -> bytes:
-    """The first bytes of an ordinary, non-empty file of a sane size."""
-    name = shown(path.name)
-    try:
-        facts = path.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            raise InvalidRequest(field, f"{name} (a folder)", NEEDED)
-        if not stat.S_ISREG(facts.st_mode):  # a pipe or device could block or never end
-            raise InvalidRequest(field, f"{name} (not an ordinary file)", NEEDED)
-        if facts.st_size == 0:
-            raise InvalidRequest(field, f"{name} (an empty file)", NEEDED)
-        if facts.st_size > MAX_BYTES:
-            raise InvalidRequest(
-                field, f"{name} of {facts.st_size / 1e6:.0f} MB",
-                f"a file of at most {MAX_BYTES / 1e6:.0f} MB",
-            )
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError as error:
-        said = os.strerror(error.errno) if error.errno else "unreadable"
-        raise InvalidRequest(field, f"{name} ({said})", NEEDED) from error
-    except ValueError as error:  # a NUL character in the path
-        raise InvalidRequest(field, f"{name} (not a file name)", NEEDED) from error
 
 
 def _formats() -> tuple[str, ...]:

@@ -1,0 +1,155 @@
+"""Voices and soundtracks that users gave: read, checked, mended; and the room's other work on sound.
+
+    file -> ffmpeg -> checked -> silence cut, offset and level put right -> Sound with its repairs
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from wan_app.errors import InvalidRequest
+from wan_app.media.decoding import Decoded, decode
+from wan_app.media.loudness import CEILING, MAX_GAIN_DB, at_loudness, loudness
+from wan_app.media.samples import Sound, fit, mix, resampled
+from wan_app.media.storage import shown
+
+__all__ = [
+    "Sound", "at_loudness", "fit", "loudness", "mix", "read_soundtrack", "read_voice", "resampled",
+]
+
+VOICE_RATE, VOICE_LUFS = 16_000, -23.0
+MIN_VOICE, MAX_VOICE = 3.0, 30.0  # seconds that reference encoders are made for
+MIN_SPEECH = 1.0  # seconds with something to hear in them
+SOUNDTRACK_RATE = 48_000
+MIN_SOUNDTRACK = 0.5
+# Of either: a song or a talk, not a film. It also bounds the memory: 230 MB in stereo at 48 kHz.
+MAX_SECONDS = 600.0
+_FRAME = 0.02  # seconds over which the level is taken
+_SILENCE_DB = -65.0  # full scale; below this even a good microphone only hears itself
+_PAUSE_DB = 35.0  # so far below the loudest speech nothing is said
+_MARGIN = 5  # frames kept on either side of speech: soft beginnings of words
+_CLIPPED = 0.0005  # share of samples on flattened peaks from which distortion is heard
+
+
+def read_voice(path: Path | str, field: str = "voice") -> Sound:
+    """The voice in `path`: mono, 16 kHz, without silence at its ends, at -23 LUFS, 3 to 30 s.
+
+    What it returns can be kept and read again without a change.
+
+    Raises:
+        InvalidRequest: naming `field`: no sound, silence, shorter than 3 s, longer than 10 minutes.
+    """
+    path = Path(path)
+    found = _read(path, field, VOICE_RATE, "mono", MAX_SECONDS)
+    samples = found.samples - found.samples.mean()
+    _check_length(path, field, samples.shape[1] / VOICE_RATE, MIN_VOICE, "of 3 to 30 s")
+    start, end, spoken = _speech(samples[0], VOICE_RATE)
+    _check_heard(path, field, spoken)
+    taken = samples[:, start:min(end, start + round(MAX_VOICE * VOICE_RATE))]
+    gain, note = _voice_gain(taken)
+    repairs = _repairs(found, VOICE_RATE, 1) + _cuts(samples.shape[1], start, end) + note
+    return Sound(((taken - taken.mean()) * gain).clip(-1, 1).astype(np.float32), VOICE_RATE, repairs)
+
+
+def read_soundtrack(path: Path | str, field: str = "soundtrack", *, seconds: float | None = None) -> Sound:
+    """The sound in `path`, mono or stereo at 48 kHz, at its own level; only its first `seconds`, if given.
+
+    Raises:
+        InvalidRequest: naming `field`: no sound, silence, shorter than 0.5 s, longer than 10 minutes.
+    """
+    path = Path(path)
+    found = _read(path, field, SOUNDTRACK_RATE, "mono|stereo", seconds or MAX_SECONDS)
+    _check_length(path, field, found.samples.shape[1] / SOUNDTRACK_RATE, MIN_SOUNDTRACK, "of 0.5 s to 10 minutes")
+    # The first seconds of a song may be silent; the whole of it may not.
+    if seconds is None and np.abs(found.samples).max() < 10 ** (_SILENCE_DB / 20):
+        raise _silent(path, field)
+    return Sound(found.samples.clip(-1, 1), SOUNDTRACK_RATE, _repairs(found, SOUNDTRACK_RATE, 2))
+
+
+def _read(path: Path, field: str, sample_rate: int, layouts: str, seconds: float) -> Decoded:
+    """Decoded, and decoded once more with its flattened peaks rebuilt where there are many."""
+    longest = seconds + 1 if seconds == MAX_SECONDS else seconds
+    found = decode(path, field, sample_rate=sample_rate, layouts=layouts, seconds=longest)
+    if found.samples.shape[1] > MAX_SECONDS * sample_rate:
+        raise InvalidRequest(field, f"{shown(path.name)} of more than 10 minutes", "a recording of at most 10 minutes")
+    if found.flat > _CLIPPED:
+        again = decode(
+            path, field, sample_rate=sample_rate, layouts=layouts, seconds=longest, mend="volume=-6dB,adeclip"
+        )
+        return Decoded(**{**vars(again), "flat": found.flat})
+    return found
+
+
+def _check_length(path: Path, field: str, seconds: float, least: float, needed: str) -> None:
+    # Encoders round to frames of up to 50 ms.
+    if seconds < least - 0.05:
+        raise InvalidRequest(field, f"{shown(path.name)} of {seconds:.1f} s", f"a recording {needed}")
+
+
+def _check_heard(path: Path, field: str, spoken: float) -> None:
+    if not spoken:
+        raise _silent(path, field)
+    if spoken < MIN_SPEECH:
+        raise InvalidRequest(
+            field, f"{shown(path.name)} with {spoken:.1f} s of sound in it", "a voice that speaks for 3 s or more"
+        )
+
+
+def _silent(path: Path, field: str) -> InvalidRequest:
+    return InvalidRequest(field, f"{shown(path.name)} (silence)", "a recording with something to hear in it")
+
+
+def _speech(samples: np.ndarray, sample_rate: int) -> tuple[int, int, float]:
+    """Where speech in (n,) starts and ends, at least 3 s apart, and how many seconds of it are not pause."""
+    frame = round(_FRAME * sample_rate)
+    count = len(samples) // frame
+    power = (samples[:count * frame].reshape(count, frame) ** 2).mean(axis=1)
+    level = 10 * np.log10(power + 1e-12)
+    loud = np.flatnonzero(level > max(_SILENCE_DB, np.percentile(level, 95) - _PAUSE_DB))
+    if not loud.size:
+        return 0, len(samples), 0.0
+    start, end = max(0, loud[0] - _MARGIN), min(count, loud[-1] + 1 + _MARGIN)
+    # A short sentence keeps the silence around it, for a voice must not get too short by cutting.
+    end = min(count, max(end, start + round(MIN_VOICE / _FRAME)))
+    start = max(0, min(start, end - round(MIN_VOICE / _FRAME)))
+    return int(start * frame), len(samples) if end == count else int(end * frame), loud.size * _FRAME
+
+
+def _voice_gain(samples: np.ndarray) -> tuple[float, tuple[str, ...]]:
+    """The factor to -23 LUFS that keeps peaks whole, and what to say of it."""
+    now = loudness(samples, VOICE_RATE)
+    if now is None:
+        return 1.0, ()
+    peak = float(np.abs(samples).max())
+    decibels = min(VOICE_LUFS - now, MAX_GAIN_DB, 20 * np.log10(CEILING / peak))
+    if abs(decibels) < 0.1:  # as it is, else what we kept would change a little each time it is read
+        return 1.0, ()
+    note = (f"very quiet: made louder by {decibels:.0f} dB",) if decibels > 20 else ()
+    return 10 ** (decibels / 20), note
+
+
+def _cuts(length: int, start: int, end: int) -> tuple[str, ...]:
+    longest = round(MAX_VOICE * VOICE_RATE)
+    if end - start > longest:
+        return (f"{length / VOICE_RATE:.0f} s long: took the first 30 s with speech",)
+    silent = (length - end + start) / VOICE_RATE
+    return (f"cut {silent:.1f} s of silence from its ends",) if silent >= 0.5 else ()
+
+
+def _repairs(found: Decoded, sample_rate: int, channels: int) -> tuple[str, ...]:
+    """What a file was that it had better not be, and what was made of it."""
+    kilo = f"{found.sample_rate / 1000:g} kHz"
+    plain = found.layout in ("mono", "stereo", "1 channels", "2 channels")
+    said = (
+        (found.video, "took the sound of a video"),
+        (found.misnamed and not found.video, f"its name says otherwise, but it holds {found.kind} sound"),
+        (found.damaged, "damaged in places: took what could be read"),
+        (not plain, f"mixed down from {found.layout} to {'stereo' if channels == 2 else 'mono'}"),
+        (found.sample_rate > SOUNDTRACK_RATE, f"resampled from {kilo}"),
+        (found.sample_rate < VOICE_RATE, f"recorded at only {kilo}: it will sound muffled"),
+        (found.eight_bit, "8-bit sound: its hiss remains"),
+        (found.flat > _CLIPPED, "too loud when it was recorded: flattened peaks were rebuilt"),
+    )
+    return tuple(text for true, text in said if true)
