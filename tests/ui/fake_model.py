@@ -1,23 +1,35 @@
 """A fast fake model for page tests: real queue, worker, writer and files; a drawn dot instead of a network.
 
-Words in the prompt steer it: "slowly" takes its time a step, "explode" fails while running.
+Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "explode" fails
+while running, "stranger" makes a bad likeness. It speaks: a tone in syllables, at 16 kHz.
 """
 
 from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from wan_app.errors import OutOfMemory
+from wan_app.families import pocket, registry
 from wan_app.families.base import Output
 from wan_app.generate import VideoRecipe
 from wan_app.settings import Settings
-from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
+from wan_app.types import (
+    Character,
+    Exporting,
+    GenerationRequest,
+    Loading,
+    Reporter,
+    Similarity,
+    Step,
+)
 
 RECIPE = "tests.ui.fake_model:open_recipe"
+RATE, FPS = 16_000, 8
 
 
 class DotPipeline:
@@ -28,23 +40,27 @@ class DotPipeline:
         report(Loading("Reading the prompt"))
         total = request.num_inference_steps or 1
         frames = scene(request)
+        said = f"{request.prompt} {request.say}"
         noise = np.random.default_rng(request.seed).integers(0, 256, frames[0].shape).astype(np.float32)
         for index in range(1, total + 1):
-            self._wait(request.prompt, report)
-            if "explode" in request.prompt:
+            self._wait(said, report)
+            if "explode" in said:
                 raise OutOfMemory("this plan needs 3.2 GB and 1.1 GB are free; needed a smaller size or fewer seconds")
             share = (index / total) ** 2
             mixed = (share * frames[0] + (1 - share) * noise).astype(np.uint8)
             report(Step(index, total, eta=(total - index) * 0.3 + 1, preview=_jpeg(mixed)))
         report(Exporting("Decoding"))
-        return Output(frames=frames)
+        return Output(
+            frames=None if request.sound_only else frames, audio=babble(len(frames) / FPS), sample_rate=RATE,
+            similarity=tuple(likeness(one, bad="stranger" in said) for one in request.characters),
+        )
 
     def close(self) -> None:
         """As `Pipeline.close`."""
 
     @staticmethod
-    def _wait(prompt: str, report: Reporter) -> None:
-        until = time.monotonic() + (0.6 if "slowly" in prompt else 0.02)
+    def _wait(said: str, report: Reporter) -> None:
+        until = time.monotonic() + (0.6 if "slowly" in said else 0.02)
         while time.monotonic() < until:
             report.check()
             time.sleep(0.01)
@@ -52,7 +68,30 @@ class DotPipeline:
 
 def open_recipe(settings: Settings) -> VideoRecipe:
     """Made inside the worker process."""
+    speaking()
     return VideoRecipe(settings, lambda model_id, plan, weights: DotPipeline())
+
+
+def speaking() -> None:
+    """In this process the default model makes sound and takes the voices of two people."""
+    pocket.SPECS = (replace(pocket.SPECS[0], native_audio=True, max_voices=2, max_characters=2),)
+    registry._rows.cache_clear()
+
+
+def babble(seconds: float, pitch: float = 180.0) -> np.ndarray:
+    """float32 (1, samples) at RATE: four syllables a second."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    tone = sum(np.sin(2 * np.pi * pitch * partial * time) / partial for partial in range(1, 9))
+    return (0.2 * tone * np.sin(np.pi * 4 * time) ** 2).astype(np.float32)[None]
+
+
+def likeness(one: Character, *, bad: bool) -> Similarity:
+    """What a model would say of a character."""
+    identity, timbre, pitch = (0.31, 0.28, -4.2) if bad else (0.83, 0.91, 0.4)
+    return Similarity(
+        character=one.name, identity=identity if one.faces else None, timbre=timbre if one.voice else None,
+        pitch=pitch if one.voice else None,
+    )
 
 
 def scene(request: GenerationRequest) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.ui.fake_model import RECIPE, scene
+from tests.ui.fake_model import RECIPE, scene, speaking
 from wan_app import services as services_module
 from wan_app.families import weights
 from wan_app.media.video import export_video
@@ -19,6 +19,7 @@ from wan_app.ui import examples, launch
 
 def main(port: int, data_dir: Path) -> None:
     """Serve until stopped."""
+    speaking()
     services_module.RECIPE = RECIPE
     real = weights.locate
     # The bundled weights may not be trained yet where these tests run; absent ones stay absent.

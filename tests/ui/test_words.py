@@ -7,6 +7,7 @@ import pytest
 from wan_app.errors import InvalidRequest
 from wan_app.families import pocket
 from wan_app.families.spec import Shape
+from wan_app.types import AudioInfo
 from wan_app.ui import words
 
 POCKET = pocket.SPECS[0]
@@ -38,8 +39,23 @@ def test_every_stop_of_the_length_slider_is_a_length_the_model_takes() -> None:
         assert reach.low <= reach.default <= reach.high
 
 
-def test_readout_tells_frames_and_the_written_size() -> None:
-    assert words.readout(POCKET, "128x128", 2) == "17 frames at 8 per second, 512 × 512"
+@pytest.mark.parametrize(("native", "sound"), [(True, "with sound"), (False, "silent unless you add sound")])
+def test_readout_tells_frames_the_written_size_and_sound(native: bool, sound: str) -> None:
+    spec = replace(POCKET, native_audio=native)
+    assert words.readout(spec, "128x128", 2) == f"17 frames at 8 per second, 512 × 512, {sound}"
+
+
+def test_voices_are_the_models_own_or_one_a_character() -> None:
+    assert words.voices_of(replace(POCKET, native_audio=True, max_voices=2, max_characters=3)) == 2
+    assert words.voices_of(replace(POCKET, native_audio=False, max_voices=0, max_characters=3)) == 3
+
+
+@pytest.mark.parametrize(("channels", "loudness", "said"), [
+    (1, -16.2, "mono sound, 48 kHz, −16 LUFS"), (2, None, "stereo sound, 48 kHz, silence"),
+])
+def test_sound_is_told_as_measured(channels: int, loudness: float | None, said: str) -> None:
+    audio = AudioInfo(sample_rate=48_000, channels=channels, seconds=2.0, loudness=loudness)
+    assert words.sound_of(audio) == said
 
 
 @pytest.mark.parametrize(("size", "seconds"), [("", 2), ("128x128", None), ("128x128", float("nan")), (None, "x")])

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Field = tuple[Any, Any]  # type, default
 PROMPT: dict[str, Field] = {"prompt": (str, _NEEDED)}
 IMAGE: dict[str, Field] = {"image": (FileData, _NEEDED), "last_image": (Optional[FileData], None)}
-# faces: pictures of `character1`; characters: [{"name": ..., "faces": [...]}] for several people.
+# faces, voice: of `character1`; characters: [{"name": ..., "faces": [...], "voice": ...}] for several people.
 REFERENCE: dict[str, Field] = {
     "faces": (Optional[list[FileData]], None), "consent": (bool, False), "characters": (Optional[list[dict]], None),
 }
@@ -42,20 +42,27 @@ SETTINGS: dict[str, Field] = {
     "seed": (Optional[int], None), "num_inference_steps": (Optional[int], None),
     "guidance_scale": (Optional[float], None),
 }
+# Behind the others: who calls by position need not count anew.
+SOUND: dict[str, Field] = {
+    "say": (str, ""), "soundtrack": (Optional[FileData], None), "soundtrack_mode": (str, "auto"),
+}
+VOICE: dict[str, Field] = {"voice": (Optional[FileData], None), "sound_only": (bool, False)}
 
 
 def build(services: Services) -> None:
     """Add the public endpoints to the Blocks being built."""
     api = Api(services)
     waiting = tuple[FileData, dict]
-    _add(api, "text_to_video", PROMPT | SETTINGS, waiting, api.waits("text"),
+    _add(api, "text_to_video", PROMPT | SETTINGS | SOUND, waiting, api.waits("text"),
          "Words to video; waits, then returns the file and the result.")
-    _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS, waiting, api.waits("image"),
+    _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS | SOUND, waiting, api.waits("image"),
          "A first picture (and perhaps a last one) to video; waits, then returns the file and the result.")
-    _add(api, "reference_to_video", PROMPT | REFERENCE | SETTINGS, waiting, api.waits("reference"),
-         "Faces of people, called character1... in the prompt, to video; consent must be true.")
+    _add(api, "reference_to_video", PROMPT | REFERENCE | SETTINGS | SOUND | VOICE, waiting, api.waits("reference"),
+         "Faces and voices of people, called character1... in the prompt, to video; consent must be true. "
+         "sound_only: just the voice, as a WAV.")
     optional = {name: (kind, None) for name, (kind, _) in IMAGE.items()}
-    _add(api, "submit", {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS, str, api.submit,
+    every = {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS | SOUND | VOICE
+    _add(api, "submit", every, str, api.submit,
          "Queue a video of mode text, image or reference; returns the job id at once.")
     _add(api, "job", {"job_id": (str, _NEEDED)}, dict, api.job, "A job as it stands; with its file when finished.")
     _add(api, "cancel", {"job_id": (str, _NEEDED)}, dict, api.cancel, "Stop a job; returns it as it stands.")

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.families.spec import written_scale
 from wan_app.types import Downloading, Exporting, GenerationResult, JobEvent, Loading, Queued, Step
-from wan_app.ui.words import duration, field_label
+from wan_app.ui.report import report
+from wan_app.ui.words import duration, field_label, sound_of
 
 if TYPE_CHECKING:
     from wan_app.runtime.job import JobView
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # Shares of the progress bar, from measured pocket jobs on two cores: loading is short once the
 # worker is warm, the denoising steps are most of the time, decoding and writing the rest.
 _LOADING, _STEPS = 0.04, 0.86
+_SPEAKER = (
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z"/>'
+    '<path class="wave" d="M15 9a4.2 4.2 0 0 1 0 6M17.6 6.6a7.6 7.6 0 0 1 0 10.8"/></svg>'
+)
 _FLAG = re.compile(r" \(--[^)]*\)")
 _TITLES = {
     "ModelUnavailable": "This model is not on this computer",
@@ -43,39 +48,46 @@ def idle(*, examples: bool = False) -> str:
 
 def running(job: JobView) -> str:
     """A job that waits or works: stage, step, time left, and the picture so far."""
-    title, note, share = _progress(job.event)
-    now = round(100 * share)
     return _card(
         "running",
         f'<div class="screen" style="{_shape(job)}">{_picture(job.preview)}</div>'
+        f"{progress_lines(job.event)}{_asked(job.request.prompt)}",
+    )
+
+
+def progress_lines(event: JobEvent | None, verb: str = "Drawing") -> str:
+    """What a job does just now, how long it still takes, and a bar."""
+    title, note, share = _progress(event, verb)
+    now = round(100 * share)
+    return (
         f'<div class="line"><span role="status">{escape(title)}</span><span class="note">{escape(note)}</span></div>'
         f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{now}"><i style="width:{now}%"></i></div>'
-        f"{_asked(job.request.prompt)}",
     )
 
 
 def finished(result: GenerationResult, file: str, prompt: str) -> str:
-    """The video and its facts. `file` is a path in Gradio's cache."""
+    """The video, its facts, and how alike it is to its references. `file` is a path in Gradio's cache."""
     facts = [
         f"{result.seconds:.3g} s", f"{result.num_frames} frames", f"{result.width} × {result.height}",
         f"seed {result.seed}",
     ]
     if total := result.timings.get("total"):
         facts.append(f"made in {duration(total)}")
+    facts.append(sound_of(result.audio) if result.audio else "no sound")
     return _card(
         "finished",
-        _video(file, f"The generated video: {prompt}", result.width, result.height)
+        _video(file, f"The generated video: {prompt}", result.width, result.height, sound=result.audio is not None)
         + f'<div class="line"><span role="status">Done</span><span class="note">{escape(" · ".join(facts))}</span>'
-        + f"</div>{_asked(prompt)}",
+        + f"</div>{_asked(prompt)}{report(result.similarity, result.notes)}",
     )
 
 
-def example(file: str, prompt: str, label: str, model: str) -> str:
+def example(file: str, prompt: str, label: str, model: str, *, sound: bool = False) -> str:
     """A stored result, said to be one."""
     return _card(
         "example",
-        _video(file, f"Stored example: {prompt}", 1, 1)
+        _video(file, f"Stored example: {prompt}", 1, 1, sound=sound)
         + f'<div class="line"><span role="status">Example: {escape(label)}</span>'
         + f'<span class="note">stored result of {escape(model)}; press Generate for your own</span></div>'
         + _asked(prompt),
@@ -94,27 +106,39 @@ def cancelled() -> str:
 
 def failed(error: str, kind: str = "WanAppError") -> str:
     """A one-line error, told in the words of `errors`: "field: got x; needed y" has its field in bold."""
+    return _card(
+        "failed",
+        alert(error, kind)
+        + '<small class="calm">Nothing you typed is lost. Change it and press Generate again.</small>',
+    )
+
+
+def alert(error: str, kind: str = "WanAppError") -> str:
+    """The error alone, as the card and the slots of characters show it."""
     title = _TITLES.get(kind, "This did not work")
     field, colon, rest = error.partition(": got ")
     if kind in ("InvalidRequest", "StorageError") and colon:
         title = field_label(field)
         # The page has no flags: what the command line is told in brackets stays out.
         error = f"Got {_FLAG.sub('', rest)}."
-    return _card(
-        "failed",
+    return (
         f'<div class="alert" role="alert" data-field="{escape(field if colon else "")}"><b>{escape(title)}</b>'
         f"<span>{escape(error)}</span></div>"
-        '<small class="calm">Nothing you typed is lost. Change it and press Generate again.</small>',
     )
 
 
-def failed_with(error: Exception) -> str:
-    """The card of an exception: ours in full, any other by its name only."""
+def line_of(error: Exception) -> tuple[str, str]:
+    """(line, kind) of an exception: ours in full, any other by its name only."""
     if isinstance(error, InvalidRequest):
-        return failed(str(error), "InvalidRequest")
+        return str(error), "InvalidRequest"
     if isinstance(error, WanAppError):
-        return failed(str(error), type(error).__name__)
-    return failed(f"The app itself failed ({type(error).__name__}); its log says more.")
+        return str(error), type(error).__name__
+    return f"The app itself failed ({type(error).__name__}); its log says more.", "WanAppError"
+
+
+def failed_with(error: Exception) -> str:
+    """The card of an exception."""
+    return failed(*line_of(error))
 
 
 def file_url(path: str) -> str:
@@ -122,7 +146,7 @@ def file_url(path: str) -> str:
     return f"gradio_api/file={quote(path)}"
 
 
-def _progress(event: JobEvent | None) -> tuple[str, str, float]:
+def _progress(event: JobEvent | None, verb: str) -> tuple[str, str, float]:
     """(what, detail, share of the bar) of an event."""
     if isinstance(event, Queued):
         if event.position <= 0:
@@ -136,7 +160,7 @@ def _progress(event: JobEvent | None) -> tuple[str, str, float]:
     if isinstance(event, Step):
         left = f"about {duration(event.eta)} left" if event.eta is not None else ""
         share = _LOADING + _STEPS * event.index / max(1, event.total)
-        return f"Drawing, step {event.index} of {event.total}", left, share
+        return f"{verb}, step {event.index} of {event.total}", left, share
     if isinstance(event, Exporting):
         return event.what, "nearly there", _LOADING + _STEPS + 0.04
     return "Starting", "", 0.01
@@ -149,12 +173,14 @@ def _picture(preview: bytes | None) -> str:
     return f'<img alt="The video so far" src="data:image/jpeg;base64,{data}">'
 
 
-def _video(file: str, label: str, width: int, height: int) -> str:
-    # Muted, because browsers refuse to start anything else by itself.
+def _video(file: str, label: str, width: int, height: int, *, sound: bool) -> str:
+    # Muted, because browsers refuse to start anything else by itself; the button (studio.js) plays it
+    # from its start with the sound on.
     style = f"--ratio:{width}/{height}" if width != height else ""
+    listen = f'<button type="button" class="listen">{_SPEAKER}Play with sound</button>' if sound else ""
     return (
         f'<div class="screen" style="{style}"><video src="{escape(file_url(file))}" '
-        f'aria-label="{escape(label[:200])}" controls autoplay loop muted playsinline></video></div>'
+        f'aria-label="{escape(label[:200])}" controls autoplay loop muted playsinline></video>{listen}</div>'
     )
 
 

@@ -16,13 +16,13 @@ from wan_app.types import GenerationRequest, GenerationResult
 
 
 def deliver(job_id: str, result: GenerationResult, request: GenerationRequest) -> str:
-    """A copy of the video in Gradio's cache, and its path.
+    """A copy of the video (or of the sound alone) in Gradio's cache, and its path.
 
     The folder's name comes from the job's unguessable id, for a cached file is open to whoever has
     its address. The cache is emptied after two hours; a later visit makes the copy anew.
     """
     folder = Path(get_upload_folder()).resolve() / hashlib.sha256(job_id.encode()).hexdigest()
-    target = folder / f"{slug(request.prompt)}-{result.seed}.mp4"
+    target = folder / f"{slug(request.prompt)}-{result.seed}{result.file.suffix}"
     if target.is_file():
         os.utime(target)
         return str(target)
@@ -44,13 +44,15 @@ def public_result(result: GenerationResult) -> dict[str, Any]:
 
 
 def public_request(request: GenerationRequest) -> dict[str, Any]:
-    """The settings without the server's paths: pictures by the ends of their content names."""
+    """The settings without the server's paths: pictures and sounds by the ends of their content names."""
     data = request.to_json()
-    for name in ("image", "last_image", "weights"):
+    for name in ("image", "last_image", "soundtrack", "weights"):
         data[name] = Path(data[name]).name if data.get(name) else None
     for one in data["characters"]:
         one["faces"] = [Path(face).name for face in one["faces"]]
         one["voice"] = Path(one["voice"]).name if one.get("voice") else None
+    if data["soundtrack"] is None:
+        del data["soundtrack_mode"]
     return {key: value for key, value in data.items() if value not in (None, "", [], False)}
 
 

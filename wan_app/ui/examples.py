@@ -36,7 +36,7 @@ for (const [name, on] of [['pointerover', true], ['focusin', true], ['pointerout
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One stored result. Files are absolute paths."""
+    """One stored result. Files are absolute paths; `sound` says whether the clip has any."""
 
     mode: str
     prompt: str
@@ -44,6 +44,9 @@ class Example:
     file: Path
     image: Path | None = None
     faces: tuple[Path, ...] = ()
+    voice: Path | None = None
+    say: str = ""
+    sound: bool = False
     model: str = "pocket"
 
 
@@ -96,5 +99,7 @@ def _example(row: dict[str, Any], folder: Path) -> Example:
         mode=row["mode"], prompt=row["prompt"], label=row["label"], file=folder / row["file"],
         image=folder / row["image"] if row.get("image") else None,
         faces=tuple(folder / face for face in row.get("faces") or ()),
+        voice=folder / row["voice"] if row.get("voice") else None,
+        say=row.get("say", ""), sound=row.get("sound") is True,
         model=row.get("model", "pocket"),
     )

@@ -18,17 +18,20 @@ from wan_app.types import Character, GenerationRequest
 from wan_app.ui.words import parse_size
 
 PICTURE = "an uploaded picture (PNG, JPEG or WebP)"
+SOUND = "an uploaded sound (WAV, MP3, FLAC or M4A)"
+_SOUNDS = ("voice", "soundtrack")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 def build_request(mode: Any, values: Mapping[str, Any]) -> GenerationRequest:
     """The request that `values` say, by field name; what is absent keeps the model's default.
 
-    Beside the request's own fields: `size` ("WxH"), `random_seed`, `faces` (of `character1`) and
-    `faces1`, `faces2`... (one a character slot). Numbers and words are checked by `Services.submit`.
+    Beside the request's own fields: `size` ("WxH"), `random_seed`, `faces` and `voice` (of
+    `character1`), and `faces1`, `voice1`, `faces2`... (one a character slot). Numbers and words are
+    checked by `Services.submit`.
 
     Raises:
-        InvalidRequest: a picture that was not uploaded, a size that is none, a misshapen character.
+        InvalidRequest: a file that was not uploaded, a size that is none, a misshapen character.
     """
     width, height = values.get("width"), values.get("height")
     if values.get("size") is not None:
@@ -48,25 +51,34 @@ def build_request(mode: Any, values: Mapping[str, Any]) -> GenerationRequest:
         image=uploaded(values.get("image"), "image"),
         last_image=uploaded(values.get("last_image"), "last_image"),
         characters=characters(values),
+        say=_given(values, "say", ""),
+        soundtrack=uploaded(values.get("soundtrack"), "soundtrack"),
+        soundtrack_mode=_given(values, "soundtrack_mode", "auto"),
+        sound_only=values.get("sound_only") is True,
         # Only a true boolean is consent: the words "no" and "false" are true values in Python.
         consent=values.get("consent") is True,
     )
 
 
 def characters(values: Mapping[str, Any]) -> tuple[Character, ...]:
-    """Characters from the page's slots, from `faces`, or from the API's list of name and faces."""
+    """Characters from the page's slots, from `faces` and `voice`, or from the API's list of them."""
     people = [
-        Character(name=f"character{slot}", faces=pictures(values.get(f"faces{slot}"), "face"))
+        person(f"character{slot}", values.get(f"faces{slot}"), values.get(f"voice{slot}"))
         for slot in range(1, 10)
-        if values.get(f"faces{slot}")
+        if values.get(f"faces{slot}") or values.get(f"voice{slot}")
     ]
-    if values.get("faces"):
-        people.append(Character(name="character1", faces=pictures(values["faces"], "face")))
+    if values.get("faces") or values.get("voice"):
+        people.append(person("character1", values.get("faces"), values.get("voice")))
     listed = values.get("characters") or []
     if not isinstance(listed, (list, tuple)):
-        raise InvalidRequest("characters", type(listed).__name__, "a list of {name, faces}")
+        raise InvalidRequest("characters", type(listed).__name__, "a list of {name, faces, voice}")
     people += [_character(one) for one in listed]
     return tuple(people)
+
+
+def person(name: str, faces: Any, voice: Any) -> Character:
+    """A character from its uploads, either of which may be missing."""
+    return Character(name=name, faces=pictures(faces or [], "face"), voice=uploaded(voice or None, "voice"))
 
 
 def pictures(value: Any, field: str) -> tuple[Path, ...]:
@@ -90,16 +102,17 @@ def uploaded(value: Any, field: str) -> Path | None:
     if isinstance(value, Mapping):
         value = value.get("image") or value.get("video") or value
     path = value.get("path") if isinstance(value, Mapping) else value
+    needed = SOUND if field in _SOUNDS else PICTURE
     if not isinstance(path, str) or "\0" in path or len(path) > 4096:
-        raise InvalidRequest(field, type(path).__name__, PICTURE)
+        raise InvalidRequest(field, type(path).__name__, needed)
     if path.startswith(("http://", "https://")):
-        raise InvalidRequest(field, "a web address", PICTURE)
+        raise InvalidRequest(field, "a web address", needed)
     try:
         real = Path(path).resolve()
     except (OSError, ValueError, RuntimeError):  # half a character (\ud800), a circle of links
-        raise InvalidRequest(field, "an unreadable path", PICTURE) from None
+        raise InvalidRequest(field, "an unreadable path", needed) from None
     if not real.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise InvalidRequest(field, "a path that was not uploaded", PICTURE)
+        raise InvalidRequest(field, "a path that was not uploaded", needed)
     return real
 
 
@@ -110,7 +123,7 @@ def _given(values: Mapping[str, Any], name: str, default: Any) -> Any:
 
 def _character(one: Any) -> Character:
     if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
-        raise InvalidRequest("characters", repr(one)[:60], "a name and faces for each")
+        raise InvalidRequest("characters", repr(one)[:60], "a name, and faces or a voice, for each")
     if not _NAME.fullmatch(one["name"]):
         raise InvalidRequest("characters", repr(one["name"])[:60], "a name of letters, digits and _")
-    return Character(name=one["name"], faces=pictures(one.get("faces") or [], "face"))
+    return person(one["name"], one.get("faces"), one.get("voice"))

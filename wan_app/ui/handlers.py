@@ -15,10 +15,11 @@ from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
 from wan_app.ui import about, card, examples
 from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.form import build_request
-from wan_app.ui.panel import KEPT, Catalogue, Panel
+from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.reference import slot_head
+from wan_app.ui.session import job_of, visitor_of
 from wan_app.ui.stage import Stage
-from wan_app.ui.words import length_range, readout, shape_choices
+from wan_app.ui.words import length_range, readout, shape_choices, voices_of
 
 if TYPE_CHECKING:
     from wan_app.families.spec import ModelSpec
@@ -57,7 +58,8 @@ class Page:
 
     def example_outputs(self, panel: Panel) -> list[Any]:
         """What an example fills."""
-        given = [panel.fields[name] for name in ("prompt", "image", "faces1") if name in panel.fields]
+        names = ("prompt", "say", "image", "faces1", "voice1")
+        given = [panel.fields[name] for name in names if name in panel.fields]
         return self.stage_outputs() + given
 
     def load_outputs(self) -> list[Any]:
@@ -87,7 +89,7 @@ class Page:
     def on_cancel(self, session: Any) -> Updates:
         """Stop the job on the stage; its end is shown by the next tick."""
         try:
-            self.services.cancel(_job_id(session), owner=_visitor(session))
+            self.services.cancel(job_of(session), owner=visitor_of(session))
         except Exception as error:
             return self._failed(error)
         return self.on_tick(session)
@@ -112,12 +114,12 @@ class Page:
             # Only once: a later call would put out a larger model that somebody uses.
             self.warmed = True
             self.services.warm()
-        visitor = _visitor(session)
+        visitor = visitor_of(session)
         shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
         shown |= self._models()
         for panel, form in zip(self.panels, forms):
             shown |= self._restore(panel, form)
-        if not visitor or not _job_id(session):
+        if not visitor or not job_of(session):
             return shown
         try:
             job = self._job(session)
@@ -190,7 +192,7 @@ class Page:
     # --- pieces -----------------------------------------------------------------------------
 
     def _submit(self, session: Any, make: Callable[[], Any]) -> Updates:
-        visitor = _visitor(session) or secrets.token_urlsafe(24)
+        visitor = visitor_of(session) or secrets.token_urlsafe(24)
         try:
             job_id = self.services.submit(make(), owner=visitor)
             job = self.services.job(job_id, owner=visitor)
@@ -199,7 +201,7 @@ class Page:
         return self._live(job) | {self.session: {"visitor": visitor, "job": job_id}}
 
     def _job(self, session: Any) -> JobView:
-        return self.services.job(_job_id(session), owner=_visitor(session))
+        return self.services.job(job_of(session), owner=visitor_of(session))
 
     def _live(self, job: JobView) -> Updates:
         return self._stage(card.running(job), live=True)
@@ -271,11 +273,13 @@ class Page:
         for number, slot in enumerate(panel.slots, 1):
             updates[slot] = gr.update(visible=number == 1)
             updates[panel.heads[number - 1]] = slot_head(number, spec.max_reference_images)
+            updates[panel.voice_areas[number - 1]] = gr.update(visible=number <= voices_of(spec))
         return updates
 
     def _emptied(self, panel: Panel, spec: ModelSpec) -> Updates:
-        """Pictures that the model's tab no longer shows must not be sent along."""
-        hidden = [name for name in panel.pictures if name.startswith("faces") and name != "faces1"]
+        """Pictures and voices that the model's tab no longer shows must not be sent along."""
+        shown = ("faces1", "voice1") if voices_of(spec) else ("faces1",)
+        hidden = [name for name in panel.uploads if name.startswith(("faces", "voice")) and name not in shown]
         if not spec.takes_last_image and "last_image" in panel.fields:
             hidden.append("last_image")
         return {panel.fields[name]: None for name in hidden}
@@ -294,10 +298,10 @@ class Page:
         """The form as it was left, as far as it still makes sense for its model."""
         if not isinstance(form, dict):
             return {}
-        known = {name: form[name] for name in KEPT if name in form}
+        known = {name: form[name] for name in panel.kept if name in form}
         model = known.pop("model", None)
         if model not in [spec.id for spec in self.catalogue.doing(panel.mode)]:
-            return {panel.fields["prompt"]: known.get("prompt", "")}
+            return {panel.fields[name]: known.get(name, "") for name in ("prompt", "say") if name in panel.fields}
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
         tops = {"num_inference_steps": spec.max_inference_steps, "guidance_scale": spec.max_guidance_scale}
@@ -309,24 +313,12 @@ class Page:
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
     def _play_example(self, panel: Panel, one: examples.Example) -> Updates:
-        updates = self._end(card.example(str(one.file), one.prompt, one.label, one.model))
-        updates[panel.fields["prompt"]] = one.prompt
-        if one.image and "image" in panel.fields:
-            updates[panel.fields["image"]] = str(one.image)
-        if one.faces and "faces1" in panel.fields:
-            updates[panel.fields["faces1"]] = [str(face) for face in one.faces]
-        return updates
-
-
-def _visitor(session: Any) -> str:
-    token = session.get("visitor") if isinstance(session, dict) else None
-    return token if isinstance(token, str) and len(token) >= 16 else ""
-
-
-def _job_id(session: Any) -> str:
-    job_id = session.get("job") if isinstance(session, dict) else None
-    if not isinstance(job_id, str):
-        return ""
-    return job_id
-
+        given: dict[str, Any] = {
+            "prompt": one.prompt, "say": one.say, "image": one.image and str(one.image),
+            "faces1": [str(face) for face in one.faces] or None, "voice1": one.voice and str(one.voice),
+        }
+        updates = self._end(card.example(str(one.file), one.prompt, one.label, one.model, sound=one.sound))
+        return updates | {
+            panel.fields[name]: value for name, value in given.items() if value is not None and name in panel.fields
+        }
 

@@ -16,7 +16,8 @@ from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
 from wan_app.ui.handlers import Page
-from wan_app.ui.panel import KEPT, Catalogue, Panel
+from wan_app.ui.hear import Hearing
+from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.parts import html
 from wan_app.ui.web import Headers
 
@@ -102,6 +103,7 @@ def _wire(page: Page, demo: gr.Blocks) -> None:
     session, shown = page.session, page.stage_outputs()
     forms = [_wire_panel(page, panel) for panel in page.panels]
     page.timer.tick(page.on_tick, session, shown, trigger_mode="once", **_QUIET)
+    _wire_voices(page, demo)
     page.stage.again.click(page.on_again, session, [session, *shown], **_QUIET)
     page.stage.last_frame.click(page.on_last_frame, session, page.last_frame_outputs(), **_QUIET)
     demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
@@ -111,7 +113,7 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     """The events of a tab; returns the browser's store of its form."""
     fields, session, shown = panel.fields, page.session, page.stage_outputs()
     shape = [fields["model"], fields["size"], fields["seconds"]]
-    hidden = [fields[name] for name in panel.pictures if name not in ("image", "faces1")]
+    hidden = [fields[name] for name in panel.uploads if name not in ("image", "soundtrack", "faces1")]
     panel.generate.click(
         page.on_generate(panel), [session, *fields.values()], [session, *shown], preprocess=False, **_QUIET
     )
@@ -128,14 +130,31 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     return _keep(panel)
 
 
+def _wire_voices(page: Page, demo: gr.Blocks) -> None:
+    """The events of "Hear this voice", with a clock of their own: a video may be in the making, too."""
+    panel = next(panel for panel in page.panels if panel.voices)
+    heard = gr.BrowserState(None, storage_key="wan-app-heard", secret=_BROWSER_SECRET)
+    hearing = Hearing(
+        services=page.services, panel=panel, session=page.session, heard=heard, timer=gr.Timer(_TICK, active=False)
+    )
+    known, shown = [page.session, heard], hearing.outputs()
+    for slot, one in enumerate(panel.voices, 1):
+        one.hear.click(hearing.on_hear(slot), hearing.inputs(slot), shown, preprocess=False, **_QUIET)
+        one.cancel.click(hearing.on_cancel, known, shown, **_QUIET)
+        # What was heard belongs to the recording that was there.
+        panel.fields[f"voice{slot}"].change(None, None, one.card, js="() => ''", api_visibility="private")
+    hearing.timer.tick(hearing.on_tick, known, shown, trigger_mode="once", **_QUIET)
+    demo.load(hearing.on_load, known, shown, **_QUIET)
+
+
 def _keep(panel: Panel) -> Any:
     """Store the form in the browser as it is typed, without asking the server."""
     kept = gr.BrowserState(None, storage_key=f"wan-app-{panel.mode}", secret=_BROWSER_SECRET)
-    names = ", ".join(KEPT)
+    names, parts = ", ".join(panel.kept), list(panel.kept.values())
     # A paste is a change but no input to Gradio's text boxes; the click is for whatever else slips by.
-    typed = [panel.fields[name].change for name in ("prompt", "negative_prompt")]
+    typed = [panel.kept[name].change for name in ("prompt", "negative_prompt", "say") if name in panel.kept]
     gr.on(
-        [*(one.input for one in panel.kept), *typed, panel.generate.click], None, panel.kept, kept,
+        [*(one.input for one in parts), *typed, panel.generate.click], None, parts, kept,
         api_visibility="private", js=f"({names}) => ({{{names}}})",
     )
     return kept
@@ -144,7 +163,8 @@ def _keep(panel: Panel) -> Any:
 def _header(settings: Settings) -> str:
     where = "this computer" if settings.local else "the server that shows this page"
     return (
-        f'<header><h1>{TITLE}</h1><p>Short clips from words, a picture or a face. Everything runs on {where}.</p>'
+        f"<header><h1>{TITLE}</h1><p>Short clips from words, a picture, or a face and a voice. "
+        f"Everything runs on {where}.</p>"
         f'<div class="chips"><span>{escape(devices.describe(settings.device))}</span></div></header>'
     )
 

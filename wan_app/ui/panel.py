@@ -11,14 +11,17 @@ import gradio as gr
 from wan_app.families import registry
 from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
-from wan_app.ui.parts import html
+from wan_app.ui.parts import html, recording
 from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
 
-# What a reload brings back. Pictures are left out: a browser's storage is no place for faces.
+# What a reload brings back, where a tab has it. Pictures and recordings are left out: a browser's
+# storage is no place for faces and voices.
 KEPT = (
-    "prompt", "negative_prompt", "model", "size", "seconds", "random_seed", "seed", "num_inference_steps",
+    "prompt", "negative_prompt", "say", "model", "size", "seconds", "random_seed", "seed", "num_inference_steps",
     "guidance_scale",
 )
+_UPLOADS = ("image", "last_image", "soundtrack")
+_SOUNDTRACK_MODES = [("As fits the model", "auto"), ("Mixed with other sound", "mix"), ("Nothing else", "replace")]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ class Catalogue:
         return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}</p>{needs}'
 
 
+@dataclass(frozen=True)
+class VoiceSlot:
+    """What hears a character's voice before a video is made with it."""
+
+    hear: Any
+    cancel: Any
+    card: Any
+
+
 @dataclass(kw_only=True)
 class Panel:
     """The components of one tab. `fields` are its inputs by the name `build_request` knows."""
@@ -68,26 +80,28 @@ class Panel:
     examples: Any = None
     slots: list[Any] = field(default_factory=list)
     heads: list[Any] = field(default_factory=list)
+    voices: list[VoiceSlot] = field(default_factory=list)
+    voice_areas: list[Any] = field(default_factory=list)
     add_slot: Any = None
     last_column: Any = None
     opened: Any = None  # how many character slots are open
 
     @property
-    def pictures(self) -> list[str]:
-        """Names of the fields that hold pictures."""
-        return [name for name in self.fields if name in ("image", "last_image") or name.startswith("faces")]
+    def uploads(self) -> list[str]:
+        """Names of the fields that hold pictures and sounds."""
+        return [name for name in self.fields if name in _UPLOADS or name.startswith(("faces", "voice"))]
 
     @property
     def form(self) -> list[Any]:
-        """All that depends on the model or is kept over a reload: no pictures."""
-        inputs = [one for name, one in self.fields.items() if name not in self.pictures and name != "consent"]
+        """All that depends on the model or is kept over a reload: no pictures, no sounds."""
+        inputs = [one for name, one in self.fields.items() if name not in self.uploads and name != "consent"]
         extra = [one for one in (self.add_slot, self.opened, self.last_column) if one is not None]
-        return [*inputs, self.readout, self.notice, *self.slots, *self.heads, *extra]
+        return [*inputs, self.readout, self.notice, *self.slots, *self.heads, *self.voice_areas, *extra]
 
     @property
-    def kept(self) -> list[Any]:
-        """Components whose value a reload brings back, in the order of KEPT."""
-        return [self.fields[name] for name in KEPT]
+    def kept(self) -> dict[str, Any]:
+        """The components whose value a reload brings back, in the order of KEPT."""
+        return {name: self.fields[name] for name in KEPT if name in self.fields}
 
 
 def prompt_box(panel: Panel, placeholder: str, hint: str) -> None:
@@ -105,7 +119,7 @@ def negative_box(panel: Panel) -> None:
 
 
 def settings(panel: Panel, catalogue: Catalogue) -> None:
-    """Shape, length, what they come to, and Advanced."""
+    """Shape, length, what they come to, Sound and Advanced."""
     spec = catalogue.doing(panel.mode)[0]
     reach = length_range(spec)
     choices = shape_choices(spec)
@@ -115,6 +129,8 @@ def settings(panel: Panel, catalogue: Catalogue) -> None:
             reach.low, reach.high, value=reach.default, step=reach.step, label="Length (seconds)",
         )
         panel.readout = html(readout(spec, choices[0][1], reach.default), elem_classes="readout")
+    with gr.Accordion("Sound", open=False, elem_classes="sound"):
+        _sound(panel)
     with gr.Accordion("Advanced", open=False, elem_classes="advanced"):
         _advanced(panel, catalogue, spec)
 
@@ -125,6 +141,14 @@ def bar(panel: Panel, catalogue: Catalogue) -> None:
         panel.generate = gr.Button("Generate", variant="primary", size="lg", elem_classes="generate", scale=3)
         panel.cancel = gr.Button("Cancel", size="lg", elem_classes="cancel", visible=False, scale=1, min_width=90)
     panel.notice = html(catalogue.notice(catalogue.doing(panel.mode)[0]), elem_classes="notice")
+
+
+def _sound(panel: Panel) -> None:
+    panel.fields["soundtrack"] = recording("Soundtrack", ["upload"], "soundtrack")
+    panel.fields["soundtrack_mode"] = gr.Radio(
+        _SOUNDTRACK_MODES, value="auto", label="Beside the soundtrack",
+        info="A longer one is cut to the clip, a shorter one is followed by silence.",
+    )
 
 
 def _advanced(panel: Panel, catalogue: Catalogue, spec: ModelSpec) -> None:

@@ -22,3 +22,10 @@ def raw(component: Any) -> Any:
     component.data_model = None
     component.api_info = lambda: {"type": "object"}
     return component
+
+
+def recording(label: str, sources: list[str], css_class: str) -> Any:
+    """A field for a sound with its waveform; `sources` of "microphone" and "upload", the first in front."""
+    return raw(gr.Audio(
+        label=label, show_label=False, sources=sources, type="filepath", buttons=[], elem_classes=css_class,
+    ))

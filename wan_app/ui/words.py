@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wan_app.errors import InvalidRequest
 from wan_app.families.spec import ModelSpec, Shape, written_scale
+from wan_app.types import AudioInfo
 
 # Ratios that people know; 832x480 is nobody's "26:15".
 _RATIOS = ((1, 1), (5, 4), (4, 3), (3, 2), (5, 3), (16, 9), (21, 9))
@@ -16,6 +17,10 @@ FIELDS = {
     "image": "First picture",
     "last_image": "Last picture",
     "face": "Face pictures",
+    "voice": "Voice",
+    "say": "Words to say",
+    "soundtrack": "Soundtrack",
+    "soundtrack_mode": "Soundtrack and other sound",
     "characters": "Characters",
     "consent": "Consent",
     "size": "Shape",
@@ -94,14 +99,27 @@ def length_range(spec: ModelSpec) -> LengthRange:
 
 
 def readout(spec: ModelSpec, size: str, seconds: float) -> str:
-    """ "17 frames at 8 per second, 512 × 512": what the settings come to on this model's grid."""
+    """ "17 frames at 8 per second, 512 × 512, with sound": what the settings come to on this model's grid."""
     try:
         width, height = parse_size(size)
         frames = spec.frames_for(float(seconds))
     except (InvalidRequest, TypeError, ValueError, OverflowError):
         return "Choose a shape and a length."
     scale = written_scale(max(1, width), max(1, height))
-    return f"{frames} frames at {spec.fps:g} per second, {_times(width * scale, height * scale)}"
+    sound = "with sound" if spec.native_audio else "silent unless you add sound"
+    return f"{frames} frames at {spec.fps:g} per second, {_times(width * scale, height * scale)}, {sound}"
+
+
+def voices_of(spec: ModelSpec) -> int:
+    """How many recorded voices a model takes: its own number, or one a character where speech is laid over."""
+    return spec.max_voices if spec.native_audio else spec.max_characters
+
+
+def sound_of(audio: AudioInfo) -> str:
+    """ "mono sound, 48 kHz, −16 LUFS": the sound of a result, as it was measured."""
+    channels = {1: "mono", 2: "stereo"}.get(audio.channels, f"{audio.channels} channels of")
+    loudness = f"{audio.loudness:.0f} LUFS".replace("-", "−") if audio.loudness is not None else "silence"
+    return f"{channels} sound, {audio.sample_rate / 1000:g} kHz, {loudness}"
 
 
 def field_label(name: str) -> str:

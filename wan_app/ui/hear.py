@@ -1,0 +1,162 @@
+"""Hear this voice: a short job of sound alone, beside the stage, played in the slot of its character.
+
+It goes through the same queue as any video. The browser remembers it (`heard`: {"job", "slot"}), so that
+a reload finds a test which still runs and can stop it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
+from wan_app.families import registry
+from wan_app.types import GenerationRequest
+from wan_app.ui import card
+from wan_app.ui.delivery import deliver
+from wan_app.ui.form import person
+from wan_app.ui.panel import Panel
+from wan_app.ui.report import report
+from wan_app.ui.session import job_of, visitor_of
+
+if TYPE_CHECKING:
+    from wan_app.runtime.job import JobView
+    from wan_app.services import Services
+
+SECONDS = 5.0
+# Spoken when the box of words is empty.
+WORDS = "Hello. This is how I will sound in the video."
+log = logging.getLogger(__name__)
+Updates = dict[Any, Any]
+
+
+@dataclass(kw_only=True)
+class Hearing:
+    """The voice tests of the Reference tab; its methods are the event handlers."""
+
+    services: Services
+    panel: Panel
+    session: Any
+    heard: Any
+    timer: Any
+
+    def inputs(self, slot: int) -> list[Any]:
+        """What a test needs of the form."""
+        fields = self.panel.fields
+        return [self.session, fields[f"voice{slot}"], fields["say"], fields["model"], fields["consent"]]
+
+    def outputs(self) -> list[Any]:
+        """What a test may change."""
+        slots = [part for one in self.panel.voices for part in (one.hear, one.cancel, one.card)]
+        return [self.session, self.heard, self.timer, *slots]
+
+    def on_hear(self, slot: int) -> Callable[..., Updates]:
+        """The handler of a slot's "Hear this voice"."""
+
+        def hear(session: Any, voice: Any, say: Any, model: Any, consent: Any) -> Updates:
+            visitor = visitor_of(session) or secrets.token_urlsafe(24)
+            try:
+                request = voice_test(f"character{slot}", voice, say=say, model=model, consent=consent)
+                job = self.services.job(self.services.submit(request, owner=visitor), owner=visitor)
+            except Exception as error:
+                return self._show(slot, _failed(error), live=False)
+            known = session if isinstance(session, dict) else {"job": None}
+            return self._show(slot, running(job), live=True) | {
+                self.session: {**known, "visitor": visitor}, self.heard: {"job": job.id, "slot": slot},
+            }
+
+        return hear
+
+    def on_tick(self, session: Any, heard: Any) -> Updates:
+        """At each look while a test lives."""
+        slot = self._slot(heard)
+        try:
+            job = self._job(session, heard)
+        except JobNotFound as error:
+            return self._show(slot, _failed(error), live=False)
+        except Exception as error:
+            # The test goes on although it could not be looked at: so does the clock.
+            return {self.panel.voices[slot - 1].card: _failed(error)}
+        if not job.ended:
+            return {self.panel.voices[slot - 1].card: running(job)}
+        return self._show(slot, ended(job), live=False)
+
+    def on_cancel(self, session: Any, heard: Any) -> Updates:
+        """Stop the test; its end is shown by the next tick."""
+        try:
+            self.services.cancel(job_of(heard), owner=visitor_of(session))
+        except Exception as error:
+            return self._show(self._slot(heard), _failed(error), live=False)
+        return self.on_tick(session, heard)
+
+    def on_load(self, session: Any, heard: Any) -> Updates:
+        """A page opens again: a test that still runs is shown, one that has ended belongs to the past."""
+        try:
+            job = self._job(session, heard)
+        except WanAppError:
+            return {self.heard: None}
+        return {self.heard: None} if job.ended else self._show(self._slot(heard), running(job), live=True)
+
+    def _job(self, session: Any, heard: Any) -> JobView:
+        return self.services.job(job_of(heard), owner=visitor_of(session))
+
+    def _slot(self, heard: Any) -> int:
+        slot = heard.get("slot") if isinstance(heard, dict) else None
+        return slot if isinstance(slot, int) and 1 <= slot <= len(self.panel.voices) else 1
+
+    def _show(self, slot: int, html: str, *, live: bool) -> Updates:
+        updates: Updates = {self.timer: gr.Timer(active=live)}
+        for number, one in enumerate(self.panel.voices, 1):
+            updates[one.hear] = gr.update(interactive=not live)
+            updates[one.cancel] = gr.update(visible=live and number == slot)
+        return updates | {self.panel.voices[slot - 1].card: html}
+
+
+def voice_test(name: str, voice: Any, *, say: Any, model: Any, consent: Any) -> GenerationRequest:
+    """A few seconds of one voice, whatever else the form says. Raises InvalidRequest."""
+    if not voice:
+        raise InvalidRequest("voice", "nothing", "a recording of the voice, or a sound file")
+    return GenerationRequest(
+        mode="reference", prompt=f"{name} talks", say=say if say else WORDS, sound_only=True, model=model,
+        num_frames=registry.get(model).frames_for(SECONDS), characters=(person(name, None, voice),),
+        consent=consent is True,
+    )
+
+
+def running(job: JobView) -> str:
+    """A test that waits or works."""
+    return f'<div class="heard" data-state="running">{card.progress_lines(job.event, "Speaking")}</div>'
+
+
+def ended(job: JobView) -> str:
+    """The sound of a test with what is known of it, or why there is none."""
+    if job.state == "cancelled":
+        return '<div class="heard" data-state="cancelled"><span role="status">Stopped</span></div>'
+    if job.result is None:
+        return _alert(job.error or "It failed without saying why.", job.error_kind or "")
+    try:
+        file = card.file_url(deliver(job.id, job.result, job.request))
+    except OSError as error:
+        return _alert(f"The file of this sound cannot be read: {error.strerror}")
+    label = f"The voice of {job.request.characters[0].name}, as the model makes it"
+    return (
+        f'<div class="heard" data-state="finished"><audio src="{escape(file)}" aria-label="{escape(label)}" controls '
+        f'autoplay></audio>{report(job.result.similarity, job.result.notes)}</div>'
+    )
+
+
+def _failed(error: Exception) -> str:
+    if not isinstance(error, WanAppError):
+        log.error("a voice test failed", exc_info=error)
+    return _alert(*card.line_of(error))
+
+
+def _alert(error: str, kind: str = "WanAppError") -> str:
+    return f'<div class="heard" data-state="failed">{card.alert(error, kind)}</div>'
+
