@@ -8,7 +8,7 @@ from typing import Any
 from wan_app.errors import ModelUnavailable
 
 
-def load_component(cls: Any, folder: Path, name: str, dtype: Any) -> Any:
+def load_component(cls: Any, folder: Path, name: str, dtype: Any, quantization: str = "none") -> Any:
     """`cls.from_pretrained(folder, subfolder=name)` in evaluation mode, with every weight from the files.
 
     The libraries fill a tensor that a file lacks with random numbers and only log it; the video
@@ -17,12 +17,14 @@ def load_component(cls: Any, folder: Path, name: str, dtype: Any) -> Any:
     Args:
         cls: a diffusers ModelMixin or transformers PreTrainedModel class.
         dtype: torch dtype of the weights.
+        quantization: a name in `ModelSpec.memory`; for the large parts only, autoencoders stay as they are.
     Raises:
         ModelUnavailable: naming the first tensor that is missing or of another shape.
     """
+    extra = {} if quantization == "none" else {"quantization_config": _bitsandbytes(cls, quantization, dtype)}
     model, info = cls.from_pretrained(
         folder, subfolder=name, torch_dtype=dtype, use_safetensors=True, local_files_only=True,
-        output_loading_info=True,
+        output_loading_info=True, **extra,
     )  # fmt: skip
     faults = [*(info.get("missing_keys") or ()), *(info.get("mismatched_keys") or ())]
     lacking = sorted(_key(entry) for entry in faults)
@@ -32,6 +34,20 @@ def load_component(cls: Any, folder: Path, name: str, dtype: Any) -> Any:
             f"shape, the first is {lacking[0]}; fetch it again"
         )
     return model.eval()
+
+
+def _bitsandbytes(cls: Any, quantization: str, dtype: Any) -> Any:
+    """The configuration object of the library that `cls` is from: each knows only its own."""
+    import importlib
+
+    library = importlib.import_module(cls.__module__.partition(".")[0])
+    if quantization == "int8":
+        return library.BitsAndBytesConfig(load_in_8bit=True)
+    if quantization == "nf4":
+        return library.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    raise ModelUnavailable(f"quantization: got {quantization!r}; needed none, int8 or nf4")
 
 
 def _key(entry: Any) -> str:

@@ -1,0 +1,192 @@
+"""What all Wan families share: loading the parts, encode -> denoise -> decode, previews, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan_app.families.base import Numbers, Output, Plan, numbers_of
+from wan_app.families.checkpoints import load_component
+from wan_app.families.frames import keep_given
+from wan_app.families.previews import LatentPreview, denormalise
+from wan_app.families.running import Progress, interruptible
+from wan_app.families.spec import ModelSpec
+from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+# The largest of the 480p shapes; anything larger is 720p to the flow shift.
+AREA_480P = 832 * 480
+# The published shift for 720p where a row's own `flow_shift` is the one for 480p.
+FLOW_SHIFT_720P = 5.0
+_CANCEL_AT = {
+    "UMT5Block", "CLIPEncoderLayer", "WanTransformerBlock", "WanVACETransformerBlock",
+    "WanUpBlock", "WanResidualUpBlock", "WanResidualBlock",
+}  # fmt: skip
+
+
+def load_pipeline(cls: Any, plan: Plan, weights: Path, **parts: Any) -> Any:
+    """A Wan pipeline of class `cls`, with the `parts` given and the rest read from the folder.
+
+    The parts are not moved to `plan.device` here: who loads knows which of them wait.
+
+    Raises:
+        ModelUnavailable: a component lacks tensors.
+    """
+    import torch
+    from diffusers import AutoencoderKLWan
+    from transformers import UMT5EncoderModel
+
+    pipe = cls.from_pretrained(
+        weights,
+        local_files_only=True,
+        text_encoder=load_component(
+            UMT5EncoderModel, weights, "text_encoder", torch.bfloat16, plan.quantization
+        ),
+        # The autoencoder in bf16 shows as banding; in fp32 it is 0.5 GB (2.8 GB for Wan2.2's own).
+        vae=load_component(AutoencoderKLWan, weights, "vae", torch.float32),
+        **parts,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    # Decoding 81 frames of 480p whole peaks at 8.2 GB, in tiles at 1.8.
+    pipe.vae.enable_tiling()
+    return pipe
+
+
+class WanRunner:
+    """A loaded Wan pipeline behind the app's seam; what differs by family are the small methods.
+
+    Args:
+        pipe: a diffusers Wan pipeline, placed on its device.
+    """
+
+    def __init__(self, spec: ModelSpec, pipe: Any) -> None:
+        self.spec, self.pipe = spec, pipe
+        self.preview = LatentPreview.fit(pipe.vae)
+        # Seconds that decoding took per pixel of video, the last time; the tail of the ETA.
+        self._decode_rate = 0.0
+
+    def generate(self, request: GenerationRequest, report: Reporter) -> Output:
+        """Encode, denoise, decode; see `base.Pipeline.generate`."""
+        import torch
+
+        numbers = numbers_of(request)
+        with self._clean(report), torch.no_grad():
+            report(Loading("Reading the prompt"))
+            prompt_embeds, negative_prompt_embeds = self.pipe.encode_prompt(
+                prompt=self.prompt(request),
+                negative_prompt=request.negative_prompt,
+                do_classifier_free_guidance=numbers.guidance_scale > 1,
+                max_sequence_length=512,
+            )
+            conditions = self.conditions(request, numbers)
+            if conditions:
+                report(Loading("Looking at the pictures"))
+            embeds = {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": negative_prompt_embeds}
+            latents = self._denoise(numbers, embeds, conditions, report)
+            report(Exporting("Decoding"))
+            frames = self._decode(latents)
+        return Output(frames=keep_given(frames, request))
+
+    def close(self) -> None:
+        """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
+        self.pipe.remove_all_hooks()
+        del self.pipe, self.preview
+
+    # --- What a family may change ------------------------------------------------------------
+
+    def prompt(self, request: GenerationRequest) -> str:
+        """The prompt in the model's own words."""
+        return request.prompt
+
+    def conditions(self, request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
+        """Arguments of the pipeline which speak of pictures; empty for text alone."""
+        return {}
+
+    def extra_frames(self, conditions: dict[str, Any]) -> int:
+        """Latent frames that the pipeline puts in front of the clip's own."""
+        return 0
+
+    def flow_shift(self, numbers: Numbers) -> float:
+        """Where the schedule spends its steps: higher is earlier, on composition."""
+        return self.spec.flow_shift
+
+    def run(self, conditions: dict[str, Any], **arguments: Any) -> torch.Tensor:
+        """Call the pipeline; latents (1, C, F, h, w)."""
+        return self.pipe(**conditions, **arguments).frames
+
+    # --- What is the same for all --------------------------------------------------------------
+
+    def _denoise(
+        self, numbers: Numbers, embeds: dict[str, Any], conditions: dict[str, Any], report: Reporter
+    ) -> torch.Tensor:
+        """Normalised latents (1, C, F, h, w), without the extra frames in front."""
+        import torch
+        from diffusers import UniPCMultistepScheduler
+
+        self.pipe.scheduler = UniPCMultistepScheduler.from_config(
+            self.pipe.scheduler.config,
+            flow_shift=self.flow_shift(numbers),
+            prediction_type="flow_prediction",
+            use_flow_sigmas=True,
+        )
+        extra = self.extra_frames(conditions)
+        latents = self.run(
+            conditions,
+            **embeds,
+            width=numbers.width,
+            height=numbers.height,
+            num_frames=numbers.num_frames,
+            num_inference_steps=numbers.num_inference_steps,
+            guidance_scale=numbers.guidance_scale,
+            # On the CPU, so that a seed means the same noise on every device.
+            generator=torch.Generator("cpu").manual_seed(numbers.seed),
+            callback_on_step_end=self._on_step(numbers, extra, report),
+            output_type="latent",
+        )
+        return latents[:, :, extra:]
+
+    def _on_step(self, numbers: Numbers, extra: int, report: Reporter) -> Any:
+        """A step callback that reports progress with a picture of the clean-video estimate."""
+        decoding = self._decode_rate * numbers.num_frames * numbers.width * numbers.height
+        progress = Progress(report, numbers.num_inference_steps, decoding)
+
+        def on_step(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            # UniPC keeps its x0 estimate here; the latents themselves are noise until the end.
+            progress.step(self.preview.jpeg(pipe.scheduler.model_outputs[-1][:, :, extra:]))
+            return tensors
+
+        return on_step
+
+    def _decode(self, latents: torch.Tensor) -> np.ndarray:
+        """Frames uint8 (num_frames, height, width, 3) of normalised latents."""
+        import torch
+
+        vae, started = self.pipe.vae, time.monotonic()
+        video = vae.decode(denormalise(vae, latents.to(vae.dtype)), return_dict=False)[0]
+        # In place and turned to bytes on the device: a float copy of a clip is gigabytes.
+        pixels = video[0].add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        frames = pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+        self._decode_rate = (time.monotonic() - started) / (frames.size / 3)
+        return frames
+
+    @contextmanager
+    def _clean(self, report: Reporter) -> Iterator[None]:
+        """Cancel points on every block, and nothing left behind however the run ends."""
+        try:
+            with interruptible(self.spec.id, self.pipe.components.values(), _CANCEL_AT, report):
+                yield
+        finally:
+            # After an abort the cache contexts and the autoencoder's frame caches are half full.
+            self.pipe.maybe_free_model_hooks()
+            self.pipe.vae.clear_cache()
+
+
+def shift_by_size(spec: ModelSpec, numbers: Numbers) -> float:
+    """The row's `flow_shift` up to the 480p shapes, the published one for 720p above."""
+    return FLOW_SHIFT_720P if numbers.width * numbers.height > AREA_480P else spec.flow_shift
