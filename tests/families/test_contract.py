@@ -23,11 +23,21 @@ from wan_app.types import Character, Exporting, GenerationRequest, Loading, Step
 from .cases import CASES, Case
 from .conftest import Recorder
 
-FAMILIES = [family.__name__.rsplit(".", 1)[-1] for family in registry.FAMILIES]
+
+def layout(spec: ModelSpec) -> tuple[object, ...]:
+    """What models of one layout share: one of them stands for all."""
+    return spec.family, spec.pipeline_class, spec.tasks
 
 
-def test_every_family_has_a_case() -> None:
-    assert set(FAMILIES) == set(CASES)
+def test_every_layout_has_a_case() -> None:
+    cases = {layout(case.spec()) for case in CASES.values()}
+    assert cases == {layout(spec) for spec in registry.specs().values()}
+
+
+def each(*modes: str) -> pytest.MarkDecorator:
+    """The test once for every case and every one of `modes` that its model has."""
+    pairs = [(name, mode) for name, case in CASES.items() for mode in modes if mode in case.spec().tasks]
+    return pytest.mark.parametrize(("loaded", "mode"), pairs, indirect=["loaded"])
 
 
 class Loaded:
@@ -46,16 +56,18 @@ class Loaded:
         wanted |= {"num_frames": self.spec.min_frames}
         return self.spec.resolve(GenerationRequest(mode=mode, **(wanted | changes)))  # type: ignore[arg-type]
 
-    def frames(self, mode: str = "text", report: Recorder | None = None, **changes: Any) -> np.ndarray:
+    def frames(self, mode: str = "", report: Recorder | None = None, **changes: Any) -> np.ndarray:
+        """A video of this mode, or of the model's first."""
+        mode = mode or self.spec.tasks[0]
         return self.pipeline.generate(self.request(mode, **changes), report or Recorder()).frames
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=CASES)
 def loaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, picture: Path
 ) -> Iterator[Loaded]:
     case = CASES[request.param]
-    folder = case.build(tmp_path_factory.mktemp(request.param))
+    folder = case.build(tmp_path_factory.mktemp("weights"))
     spec = case.spec()
     check_folder(spec, folder)
     pipeline = registry.load(spec, Plan(), folder)
@@ -63,7 +75,7 @@ def loaded(
     pipeline.close()
 
 
-@pytest.mark.parametrize("mode", ["text", "image", "reference"])
+@each("text", "image", "reference")
 @pytest.mark.parametrize("grid_steps", [0, 1])
 def test_frames_have_exactly_the_shape_asked(loaded: Loaded, mode: str, grid_steps: int) -> None:
     shape = loaded.spec.shapes[-1]
@@ -87,15 +99,24 @@ def test_the_request_matters(loaded: Loaded, change: dict[str, Any]) -> None:
     assert not np.array_equal(loaded.frames(), loaded.frames(**change))
 
 
-def test_the_reference_matters(loaded: Loaded, tmp_path: Path) -> None:
+@each("reference")
+def test_the_reference_matters(loaded: Loaded, mode: str, tmp_path: Path) -> None:
     Image.new("RGB", (90, 120), (250, 20, 20)).save(tmp_path / "other.png")
     other = (Character(name="character1", faces=(tmp_path / "other.png",)),)
-    assert not np.array_equal(loaded.frames("reference"), loaded.frames("reference", characters=other))
+    assert not np.array_equal(loaded.frames(mode), loaded.frames(mode, characters=other))
 
 
-def test_the_given_frames_come_out_as_given(loaded: Loaded) -> None:
+@each("image")
+def test_the_first_picture_matters_beyond_its_own_frame(loaded: Loaded, mode: str, tmp_path: Path) -> None:
+    Image.new("RGB", (90, 120), (250, 20, 20)).save(tmp_path / "other.png")
+    other = loaded.frames(mode, image=tmp_path / "other.png")
+    assert not np.array_equal(loaded.frames(mode)[1:], other[1:])
+
+
+@each("image")
+def test_the_given_frames_come_out_as_given(loaded: Loaded, mode: str) -> None:
     changes = {"last_image": loaded.picture} if loaded.spec.takes_last_image else {}
-    frames = loaded.frames("image", **changes)
+    frames = loaded.frames(mode, **changes)
     size = (frames.shape[2], frames.shape[1])
     given = np.asarray(ImageOps.fit(Image.open(loaded.picture), size, Image.Resampling.LANCZOS))
     assert psnr(frames[0], given) >= loaded.case.first_frame_db
@@ -119,7 +140,7 @@ def test_progress_counts_every_step_and_shows_pictures(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("stage", [Loading, Step, Exporting])
-@pytest.mark.parametrize("mode", ["text", "image"])
+@each("text", "image", "reference")
 def test_cancel_stops_within_a_block_and_leaves_nothing(loaded: Loaded, stage: type, mode: str) -> None:
     before = loaded.frames(mode)
     report = Recorder(stop_after=stage)
@@ -131,9 +152,9 @@ def test_cancel_stops_within_a_block_and_leaves_nothing(loaded: Loaded, stage: t
 
 def test_a_run_leaves_the_process_as_it_was(loaded: Loaded) -> None:
     before = process_state()
-    loaded.frames("reference")
+    loaded.frames(loaded.spec.tasks[-1])
     with pytest.raises(Cancelled):
-        loaded.frames("text", report=Recorder(stop_after=Step))
+        loaded.frames(report=Recorder(stop_after=Step))
     assert process_state() == before
 
 
