@@ -18,6 +18,7 @@ import numpy as np
 from wan_app import cli, services
 from wan_app.errors import ModelUnavailable, OutOfMemory, WorkerDied
 from wan_app.families.base import Output, Plan
+from wan_app.families.speech.base import Recording
 from wan_app.generate import VideoRecipe
 from wan_app.runtime.job import Task
 from wan_app.settings import Settings
@@ -31,10 +32,12 @@ from wan_app.types import (
     JobEvent,
     Loading,
     Reporter,
+    Similarity,
     Step,
 )
 
 RECIPE = "tests.fakes:open_recipe"
+RATE = 24_000  # of the sound that fakes make
 TINY_JPEG = b"\xff\xd8\xff\xd9"
 
 
@@ -59,10 +62,13 @@ def misbehave(prompt: str, stage: str, report: Reporter) -> None:
 
 
 class FakePipeline:
-    """Draws a moving grey ramp of the size asked for; the seed shifts it."""
+    """Draws a moving grey ramp of the size asked for; the seed shifts it.
 
-    def __init__(self) -> None:
-        self.closed = False
+    sound: with every clip a hum at 440 Hz, as of a model with native sound; alone for `sound_only`.
+    """
+
+    def __init__(self, *, sound: bool = False) -> None:
+        self.closed, self.sound = False, sound
 
     def generate(self, request: GenerationRequest, report: Reporter) -> Output:
         """As `Pipeline.generate`; stages and faults as the prompt says."""
@@ -77,7 +83,13 @@ class FakePipeline:
         frames = self._frames(request)
         if "stall in writing" in request.prompt:
             return Output(frames=_stalling(frames))  # type: ignore[arg-type]
-        return Output(frames=frames)
+        if not self.sound:
+            return Output(frames=frames)
+        similarity = tuple(Similarity(character=one.name, identity=0.5) for one in request.characters)
+        return Output(
+            frames=None if request.sound_only else frames, audio=tone(440, len(frames) / 8)[None],
+            sample_rate=RATE, similarity=similarity, notes=("it hums",),
+        )
 
     def close(self) -> None:
         """As `Pipeline.close`."""
@@ -91,6 +103,30 @@ class FakePipeline:
         return np.ascontiguousarray(grey, dtype=np.uint8)
 
 
+class FakeSpeaker:
+    """Hums a tenth of a second for each word: at 300 Hz in a voice it was given, else at 200 Hz."""
+
+    def __init__(self) -> None:
+        self.spoken: list[tuple[str, float | None, int]] = []  # text, seconds of voice, seed
+        self.closed = False
+
+    def speak(self, text: str, voice: Recording | None, *, seed: int, report: Reporter) -> Recording:
+        """As `Speaker.speak`."""
+        report.check()
+        misbehave(text, "speaking", report)
+        self.spoken.append((text, voice and voice.samples.size / voice.sample_rate, seed))
+        return Recording(tone(300 if voice else 200, 0.1 * len(text.split())), RATE)
+
+    def close(self) -> None:
+        """As `Speaker.close`."""
+        self.closed = True
+
+
+def tone(hertz: float, seconds: float, rate: int = RATE) -> np.ndarray:
+    """float32 (samples,)"""
+    return np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate).astype(np.float32) * 0.2
+
+
 def _stalling(frames: np.ndarray) -> Iterator[np.ndarray]:
     """The first frame, and no other for ten minutes."""
     yield frames[0]
@@ -102,9 +138,14 @@ def load(model_id: str, plan: Plan, weights: Path | None) -> FakePipeline:
     return FakePipeline()
 
 
+def load_speaker(speech_id: str, plan: Plan, weights: Path | None) -> FakeSpeaker:
+    """As the speakers' `ModelManager`'s load."""
+    return FakeSpeaker()
+
+
 def open_recipe(settings: Settings) -> VideoRecipe:
-    """The real recipe with the fake model; named by RECIPE, made inside the worker process."""
-    return VideoRecipe(settings, load)
+    """The real recipe with the fake models; named by RECIPE, made inside the worker process."""
+    return VideoRecipe(settings, load, load_speaker)
 
 
 class ScriptedWorker:
@@ -159,9 +200,10 @@ def result_of(task: Task) -> GenerationResult:
 
 
 def install() -> None:
-    """Put the fake model behind every `Services` of this process; its weights are always here."""
+    """Put the fake models behind every `Services` of this process; their weights are always here."""
     services.RECIPE = RECIPE
     services.weights.locate = lambda spec, settings, override=None: Path(".")  # type: ignore[assignment]
+    services.speech_weights.locate = lambda spec, settings: (Path("."),)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

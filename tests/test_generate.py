@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakePipeline
+from tests.fakes import FakePipeline, FakeSpeaker
 from wan_app.errors import Cancelled
 from wan_app.families.base import Output, Plan
 from wan_app.generate import VideoRecipe, generate_video, metadata_of, request_from
@@ -54,7 +54,8 @@ def settings(tmp_path):
 def make(settings, report, pipeline=None):
     models = ModelManager(lambda *_: pipeline or FakePipeline())
     out = settings.outputs_dir / "job" / "clip.mp4"
-    return generate_video(REQUEST, out=out, models=models, settings=settings, report=report)
+    speakers = ModelManager(lambda *_: FakeSpeaker())
+    return generate_video(REQUEST, out=out, models=models, speakers=speakers, settings=settings, report=report)
 
 
 def test_the_result_is_measured_and_the_request_is_inside(settings):

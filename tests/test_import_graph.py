@@ -20,6 +20,7 @@ FLOORS = (
     ("ui",),
     ("services",),
     ("generate", "storyboard"),
+    ("sounds",),
     ("runtime", "media"),
     ("families",),
     ("likeness",),

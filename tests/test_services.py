@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from tests import fakes
 from wan_app import services as services_module
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable, StorageError
+from wan_app.families import registry
 from wan_app.services import Services
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Character, Failed, Finished, GenerationRequest, Loading, Queued
@@ -102,11 +107,116 @@ def test_a_picture_that_is_none_is_refused_by_field(services, tmp_path):
     assert caught.value.field == "image" and services.jobs() == []
 
 
-def test_a_voice_for_a_silent_model_is_refused(services, face):
-    request = reference(face)
-    people = (replace(request.characters[0], voice=face),)
-    with pytest.raises(InvalidRequest, match="^voice"):
-        services.submit(replace(request, characters=people))
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory):
+    """Four seconds of something like a voice, with a second of silence behind."""
+    path = tmp_path_factory.mktemp("sounds") / "voice.wav"
+    syllables = np.sin(np.pi * np.arange(4 * 16000) / 4000) ** 2
+    samples = np.concatenate([fakes.tone(150, 4, 16000) * syllables, np.zeros(16000)])
+    soundfile.write(path, samples, 16000)
+    return path
+
+
+def speaking(face, voice, **changes):
+    people = (Character(name="character1", faces=(face,) if face else (), voice=voice),)
+    return replace(reference(face), **{"characters": people, "say": "hello there", **changes})
+
+
+SILENT = replace(registry.get("pocket"), native_audio=False)
+
+
+@pytest.fixture
+def silent(services, monkeypatch):
+    """Studio and bundled model without sound of its own, and without a speech model."""
+    monkeypatch.setattr(services_module.registry, "get", lambda _: SILENT)
+    return services
+
+
+@pytest.fixture
+def with_speech(silent, monkeypatch):
+    monkeypatch.setattr(services_module.speech_weights, "locate", lambda *_: ())
+    return silent
+
+
+@pytest.mark.parametrize("change", [{}, {"say": "", "prompt": 'character1 says "Hello"'}, {"sound_only": True},
+                                    {"mode": "text", "characters": ()}])
+def test_speech_without_a_speech_model_is_said_at_once(silent, face, voice, settings, change):
+    said = "^pocket-tts: .*eustlb/pocket-tts.*CC-BY-4.0.*WAN_APP_WEIGHTS_DIR"
+    with pytest.raises(ModelUnavailable, match=said) as caught:
+        silent.submit(speaking(face, voice, **change))
+    assert "\n" not in str(caught.value)
+    assert silent.jobs() == [] and not settings.inputs_dir.exists()
+
+
+@pytest.mark.parametrize("change", [
+    {"characters": (), "mode": "text", "say": "", "prompt": 'a man says "Hello"'},
+    {"say": "", "characters": (Character(name="character1", faces=()),)},
+])
+def test_words_in_quotes_alone_need_no_speech_model(silent, face, change):
+    if change.get("characters"):
+        change = {**change, "characters": (Character(name="character1", faces=(face,)),)}
+    assert silent.submit(speaking(face, None, **change))
+
+
+@pytest.mark.parametrize("change, field", [
+    ({"say": ""}, "say"), ({"say": "  "}, "say"), ({"say": 7}, "say"), ({"say": "x" * 601}, "say"),
+    ({"say": "a\x00b"}, "say"), ({"say": "", "sound_only": True}, "say"), ({"sound_only": "yes"}, "sound_only"),
+    ({"soundtrack_mode": "loud"}, "soundtrack_mode"), ({"soundtrack_mode": None}, "soundtrack_mode"),
+    ({"mode": "text"}, "face"), ({"consent": False}, "consent"),
+])
+def test_a_bad_request_for_speech_queues_nothing(with_speech, face, voice, settings, change, field):
+    with pytest.raises(InvalidRequest) as caught:
+        with_speech.submit(speaking(face, voice, **change))
+    assert caught.value.field == field
+    assert with_speech.jobs() == [] and not settings.inputs_dir.exists()
+
+
+def test_a_voice_alone_is_a_reference_and_needs_consent_too(with_speech, voice):
+    with pytest.raises(InvalidRequest, match="^consent: got no consent.*shown or heard"):
+        with_speech.submit(speaking(None, voice, consent=False))
+    assert with_speech.submit(speaking(None, voice))
+    with pytest.raises(InvalidRequest, match="^voice: got a voice for mode text"):
+        with_speech.submit(speaking(None, voice, mode="text"))
+
+
+def test_voices_and_soundtracks_are_kept_and_what_was_mended_is_told(with_speech, worker, face, voice, settings):
+    given = shutil.copy(voice, voice.with_name("copy.mp3"))
+    job = with_speech.job(with_speech.submit(speaking(face, Path(given), soundtrack=voice)))
+    os.remove(given)
+    kept = job.request.characters[0].voice
+    assert kept.parent == job.request.soundtrack.parent == settings.inputs_dir
+    assert soundfile.info(kept).samplerate == 16000 and soundfile.info(job.request.soundtrack).samplerate == 48000
+    assert job.notes == (
+        "Voice of character1: its name says otherwise, but it holds WAV sound",
+        "Voice of character1: cut 0.9 s of silence from its ends",
+    )
+
+
+@pytest.mark.parametrize("name, field", [("voice", "voice"), ("soundtrack", "soundtrack")])
+def test_a_sound_that_is_none_is_refused_by_field(with_speech, face, voice, tmp_path, name, field):
+    text = tmp_path / "words.wav"
+    text.write_text("not a sound")
+    request = speaking(face, text) if name == "voice" else speaking(face, voice, soundtrack=text)
+    with pytest.raises(InvalidRequest) as caught:
+        with_speech.submit(request)
+    assert caught.value.field == field and with_speech.jobs() == []
+
+
+def test_sound_alone_is_a_wav_file(with_speech, face, voice, tmp_path):
+    job = with_speech.job(with_speech.submit(speaking(face, voice, sound_only=True, soundtrack=voice)))
+    assert job.out.suffix == ".wav" and job.request.soundtrack is None
+    with pytest.raises(InvalidRequest, match=r"^out: got clip.mp4 for sound alone; needed a name that ends in .wav"):
+        with_speech.submit(speaking(face, voice, sound_only=True), out=tmp_path / "clip.mp4")
+
+
+def test_sound_alone_needs_no_weights_of_a_silent_model(with_speech, voice, monkeypatch):
+    def missing(*_):
+        raise ModelUnavailable("not here")
+
+    monkeypatch.setattr(services_module.weights, "locate", missing)
+    assert with_speech.submit(speaking(None, voice, sound_only=True, prompt=""))
+    with pytest.raises(ModelUnavailable, match="not here"):
+        with_speech.submit(speaking(None, voice))
 
 
 def test_missing_weights_are_said_at_once(settings, worker, face):

@@ -1,4 +1,7 @@
-"""The recipe for one video, readable top to bottom. Runs in the worker process."""
+"""The recipe for one video, readable top to bottom. Runs in the worker process.
+
+    words spoken for a silent model -> the video model -> sound put together -> MP4 (or a WAV alone)
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import wan_app
-from wan_app import devices
+from wan_app import devices, sounds
+from wan_app.errors import ExportFailed
 from wan_app.families import registry, weights
-from wan_app.families.base import Pipeline, Plan
+from wan_app.families.base import Output, Pipeline, Plan
+from wan_app.families.speech import registry as speech_registry
+from wan_app.families.speech import weights as speech_weights
+from wan_app.families.speech.base import Speaker
+from wan_app.media.sound import Sound
 from wan_app.media.storage import storage_error
 from wan_app.media.video import export_video
+from wan_app.media.wav import write_wav
 from wan_app.runtime.job import Task, part_file
 from wan_app.runtime.models import Load, ModelManager
 from wan_app.settings import Settings
@@ -28,37 +37,86 @@ from wan_app.types import (
 
 
 def generate_video(
-    request: GenerationRequest, *, out: Path, models: ModelManager, settings: Settings, report: Reporter,
-    part: Path | None = None,
+    request: GenerationRequest, *, out: Path, models: ModelManager[Pipeline], speakers: ModelManager[Speaker],
+    settings: Settings, report: Reporter, part: Path | None = None, notes: tuple[str, ...] = (),
 ) -> GenerationResult:
-    """Make the video of a resolved request and write it to `out`; `part` as in `export_video`.
+    """Make the video of a resolved request (or its voice alone) and write it to `out`.
 
+    Args:
+        part: as in `export_video`.
+        notes: lines for people on the inputs, with which those of the result begin.
     Raises:
         Cancelled, ModelUnavailable, OutOfMemory, StorageError, ExportFailed: nothing is left at `out`.
     """
     assert request.model and request.seed is not None
     clock = Stopwatch()
     spec = registry.get(request.model)
-    report(Loading(f"Getting {spec.title} ready"))
-    with models.lease(spec.id, plan_for(settings), request.weights) as pipeline:
-        clock.lap("load")
-        output = pipeline.generate(request, report)
-        clock.lap("generate")
+    # Before the video: what is wrong with the words or the voice shows in seconds and not after minutes.
+    speech = None
+    if lines := sounds.speech_wanted(request, spec):
+        speech, said = sounds.spoken(request, lines, speakers, report)
+        notes += said
+        clock.lap("speak")
+    output = Output(frames=None)
+    if spec.native_audio or not request.sound_only:
+        report(Loading(f"Getting {spec.title} ready"))
+        with models.lease(spec.id, plan_for(settings), request.weights) as pipeline:
+            clock.lap("load")
+            output = pipeline.generate(request, report)
+            clock.lap("generate")
+    result = GenerationResult(
+        file=out, model=spec.id, mode=request.mode, seed=request.seed, width=0, height=0, num_frames=0, fps=0.0,
+        seconds=0.0, similarity=output.similarity, notes=notes + output.notes,
+    )
+    _make_folder(out)
+    if request.sound_only:
+        result = _write_sound(result, output, speech, report=report, part=part)
+    else:
+        metadata = metadata_of(request, settings)
+        result = _write_video(result, output, speech, request=request, metadata=metadata, report=report, part=part)
+    clock.lap("export")
+    return replace(result, timings=clock.timings())
+
+
+def _write_video(
+    result: GenerationResult, output: Output, speech: Sound | None, *, request: GenerationRequest,
+    metadata: dict[str, Any], report: Reporter, part: Path | None,
+) -> GenerationResult:
+    """The result with what the written MP4 turned out to be."""
+    if output.frames is None:
+        raise ExportFailed(f"{result.model} made no picture")
+    spec = registry.get(result.model)
     report(Exporting("Writing the video"))
+    sound, said = sounds.composed(output, speech, request, spec.seconds_of(request.num_frames or 0))
+    facts = export_video(
+        output.frames, result.file, fps=spec.fps, audio=sound.samples if sound else None,
+        sample_rate=sound.sample_rate if sound else None, metadata=metadata, report=report, part=part,
+    )
+    return replace(
+        result, width=facts.width, height=facts.height, num_frames=facts.num_frames, fps=facts.fps,
+        seconds=facts.seconds, audio=facts.audio, notes=result.notes + said,
+    )
+
+
+def _write_sound(
+    result: GenerationResult, output: Output, speech: Sound | None, *, report: Reporter, part: Path | None
+) -> GenerationResult:
+    """The result with what the written WAV turned out to be."""
+    sound = speech
+    if output.audio is not None and output.sample_rate:
+        sound = Sound(output.audio, output.sample_rate)
+    if sound is None:
+        raise ExportFailed(f"{result.model} made no sound")
+    report(Exporting("Writing the sound"))
+    audio = write_wav(sound.samples, sound.sample_rate, result.file, part)
+    return replace(result, audio=audio, seconds=audio.seconds)
+
+
+def _make_folder(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error("out", out, error) from error
-    facts = export_video(
-        output.frames, out, fps=spec.fps, audio=output.audio, sample_rate=output.sample_rate,
-        metadata=metadata_of(request, settings), report=report, part=part,
-    )
-    clock.lap("export")
-    return GenerationResult(
-        file=out, model=spec.id, mode=request.mode, seed=request.seed, width=facts.width, height=facts.height,
-        num_frames=facts.num_frames, fps=facts.fps, seconds=facts.seconds, audio=facts.audio,
-        timings=clock.timings(),
-    )
 
 
 class Stopwatch:
@@ -90,30 +148,33 @@ def plan_for(settings: Settings) -> Plan:
 def metadata_of(request: GenerationRequest, settings: Settings) -> dict[str, Any]:
     """What is stored inside the MP4: enough to make it again, and no folder of this machine but `weights`.
 
-    Pictures are named as in the store of inputs; `request_from` finds them there again.
+    Pictures and sounds are named as in the store of inputs; `request_from` finds them there again.
     """
     def name(path: Path) -> Path:
         return Path(path.name) if path.parent == settings.inputs_dir else path
 
-    stored = _with_pictures(request, name).to_json()
+    stored = _with_inputs(request, name).to_json()
     return {"app": "wan-app", "version": wan_app.__version__, "request": stored}
 
 
 def request_from(metadata: dict[str, Any], settings: Settings) -> GenerationRequest:
     """The request that `metadata_of` stored. Raises KeyError, TypeError or ValueError on other data."""
     request = GenerationRequest.from_json(metadata["request"])
-    return _with_pictures(request, lambda path: settings.inputs_dir / path)
+    return _with_inputs(request, lambda path: settings.inputs_dir / path)
 
 
-def _with_pictures(request: GenerationRequest, change: Callable[[Path], Path]) -> GenerationRequest:
+def _with_inputs(request: GenerationRequest, change: Callable[[Path], Path]) -> GenerationRequest:
+    def changed(path: Path | None) -> Path | None:
+        return change(path) if path else None
+
     people = tuple(
-        Character(name=one.name, faces=tuple(map(change, one.faces)), voice=one.voice)
+        Character(name=one.name, faces=tuple(map(change, one.faces)), voice=changed(one.voice))
         for one in request.characters
     )
+
     return replace(
-        request, characters=people,
-        image=change(request.image) if request.image else None,
-        last_image=change(request.last_image) if request.last_image else None,
+        request, characters=people, image=changed(request.image), last_image=changed(request.last_image),
+        soundtrack=changed(request.soundtrack),
     )
 
 
@@ -121,17 +182,23 @@ def _with_pictures(request: GenerationRequest, change: Callable[[Path], Path]) -
 
 
 class VideoRecipe:
-    """A `runtime.worker_process.Recipe`: `generate_video` with one model manager."""
+    """A `runtime.worker_process.Recipe`: `generate_video` with its model managers.
 
-    def __init__(self, settings: Settings, load: Load | None = None) -> None:
+    Speech has one of its own: it is small, and must not push a video model of many gigabytes out.
+    """
+
+    def __init__(
+        self, settings: Settings, load: Load[Pipeline] | None = None, load_speaker: Load[Speaker] | None = None
+    ) -> None:
         self._settings = settings
         self._models = ModelManager(load or self._load)
+        self._speakers = ModelManager(load_speaker or self._load_speaker)
 
     def run(self, task: Task, report: Reporter) -> GenerationResult:
         """Make the video of a task."""
         return generate_video(
-            task.request, out=task.out, models=self._models, settings=self._settings, report=report,
-            part=part_file(task.job_id, task.out),
+            task.request, out=task.out, models=self._models, speakers=self._speakers, settings=self._settings,
+            report=report, part=part_file(task.job_id, task.out), notes=task.notes,
         )
 
     def warm(self) -> None:
@@ -144,6 +211,10 @@ class VideoRecipe:
     def _load(self, model_id: str, plan: Plan, folder: Path | None) -> Pipeline:
         spec = registry.get(model_id)
         return registry.load(spec, plan, weights.locate(spec, self._settings, folder))
+
+    def _load_speaker(self, speech_id: str, plan: Plan, folder: Path | None) -> Speaker:
+        spec = speech_registry.get(speech_id)
+        return speech_registry.load(spec, plan, speech_weights.locate(spec, self._settings))
 
 
 def open_recipe(settings: Settings) -> VideoRecipe:

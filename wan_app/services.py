@@ -11,9 +11,11 @@ from typing import Any
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry, weights
 from wan_app.families.spec import ModelSpec
+from wan_app.families.speech import registry as speech_registry
+from wan_app.families.speech import weights as speech_weights
 from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
-from wan_app.media.storage import check_writable
+from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
 from wan_app.runtime.job import JobView, new_job_id, now
 from wan_app.runtime.ledger import Ledger
@@ -21,6 +23,7 @@ from wan_app.runtime.lifeline import Lifeline, is_alive
 from wan_app.runtime.queue import JobQueue, discard_output
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
+from wan_app.sounds import speech_demanded, speech_wanted
 from wan_app.types import Character, Failed, GenerationRequest, JobEvent
 
 RECIPE = "wan_app.generate:open_recipe"
@@ -49,13 +52,14 @@ class Services:
         self._bury_interrupted()
 
     def submit(self, request: GenerationRequest, *, owner: str = "local", out: Path | None = None) -> str:
-        """Check a request, keep its pictures, write it to the ledger, queue it; return the job id.
+        """Check a request, keep its pictures and sounds, write it to the ledger, queue it; return the job id.
 
         Args:
-            out: where the video goes; by default into a folder of the job's own under data_dir.
+            out: where the video (or the WAV of `sound_only`) goes; by default into a folder of the job's
+                own under data_dir.
         Raises:
             InvalidRequest: naming the first field that is wrong; nothing was queued.
-            ModelUnavailable: the model's weights are not here.
+            ModelUnavailable: the weights of the model, or of the speech model that it needs, are not here.
             StorageError: the request or the result cannot be written.
         """
         if out:
@@ -65,16 +69,20 @@ class Services:
         if (resolved.mode == "reference" or resolved.characters) and resolved.consent is not True:
             raise InvalidRequest(
                 "consent", "no consent",
-                "the statement that every person shown agrees, or is yourself (--consent, consent=true)",
+                "the statement that every person shown or heard agrees, or is yourself (--consent, consent=true)",
             )
-        resolved = self._settled(resolved, spec)
+        kind = ".wav" if resolved.sound_only else ".mp4"
+        if out and resolved.sound_only and out.suffix.lower() != kind:
+            raise InvalidRequest("out", f"{shown(out.name)} for sound alone", "a name that ends in .wav")
+        self._check_models(resolved, spec)
+        resolved, notes = self._settled(resolved)
         job_id = new_job_id()
-        name = f"{spec.id}-{resolved.mode}-{resolved.seed}.mp4"
+        name = f"{spec.id}-{resolved.mode}-{resolved.seed}{kind}"
         check_writable(self.settings.data_dir / name, "data_dir")
         path = out.absolute() if out else self.settings.outputs_dir / job_id / name
         job = JobView(
             id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
-            request=resolved, out=path,
+            request=resolved, out=path, notes=notes,
         )
         return self._queue.submit(job, self._lifeline.token)
 
@@ -109,8 +117,16 @@ class Services:
         return self._queue.jobs(owner)
 
     def models(self) -> list[dict[str, Any]]:
-        """A row for every model, in listing order, with `available` and the `reason` if it is not."""
-        return [{**spec.to_json(), **self._availability(spec)} for spec in registry.specs().values()]
+        """A row for every model, in listing order, with `available` and the `reason` if it is not.
+
+        `speech` tells which speech model speaks for one that has no sound of its own, and whether it is here.
+        """
+        speech = speech_registry.described(self.settings)
+        return [
+            {**spec.to_json(), **self._availability(spec),
+             "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices}}
+            for spec in registry.specs().values()
+        ]
 
     def request_of(self, path: Path) -> GenerationRequest:
         """The request stored inside a video made by this app. Raises InvalidRequest."""
@@ -130,25 +146,30 @@ class Services:
         self._lifeline.close()
         self._ledger.close()
 
-    def _settled(self, request: GenerationRequest, spec: ModelSpec) -> GenerationRequest:
-        """The request with its weights checked and its pictures re-read into our own store."""
-        voices = sum(one.voice is not None for one in request.characters)
-        if voices > spec.max_voices:
-            raise InvalidRequest("voice", f"{voices} voice clips", f"at most {spec.max_voices} for {spec.id}")
-        # Before the pictures: faces are not kept for a job that cannot be.
-        weights.locate(spec, self.settings, request.weights)
-        people = tuple(
-            Character(
-                name=one.name, voice=one.voice,
-                faces=tuple(self._inputs.keep_picture(face, "face") for face in one.faces),
-            )
-            for one in request.characters
-        )
-        return replace(
-            request, characters=people,
+    def _check_models(self, request: GenerationRequest, spec: ModelSpec) -> None:
+        """Before the inputs are kept: no faces and voices for a job that cannot be."""
+        if speech_wanted(request, spec) and speech_demanded(request):
+            speech_weights.locate(speech_registry.get(), self.settings)
+        if spec.native_audio or not request.sound_only:
+            weights.locate(spec, self.settings, request.weights)
+
+    def _settled(self, request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
+        """The request with its pictures and sounds re-read into our own store, and what was mended in them."""
+        notes: list[str] = []
+        people = []
+        for one in request.characters:
+            faces = tuple(self._inputs.keep_picture(face, "face") for face in one.faces)
+            voice, repairs = self._inputs.keep_voice(one.voice) if one.voice else (None, ())
+            notes += (f"Voice of {one.name}: {repair}" for repair in repairs)
+            people.append(Character(name=one.name, faces=faces, voice=voice))
+        soundtrack, repairs = self._inputs.keep_soundtrack(request.soundtrack) if request.soundtrack else (None, ())
+        notes += (f"Soundtrack: {repair}" for repair in repairs)
+        kept = replace(
+            request, characters=tuple(people), soundtrack=soundtrack,
             weights=request.weights.absolute() if request.weights else None,
             image=self._kept(request.image, "image"), last_image=self._kept(request.last_image, "last_image"),
         )
+        return kept, tuple(notes)
 
     def _kept(self, picture: Path | None, field: str) -> Path | None:
         return self._inputs.keep_picture(picture, field) if picture else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -45,18 +47,31 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
         OutOfMemory: the plan did not fit.
     """
     family = _rows()[spec.id][1]
+    with faults_as_ours(spec.id, plan, str(weights)):
+        return family.load(spec, plan, weights)
+
+
+@contextmanager
+def faults_as_ours(model_id: str, plan: Plan, where: str) -> Iterator[None]:
+    """Whatever goes wrong while a model loads, as one of our errors; used by `families.speech` too.
+
+    Args:
+        where: the folder or folders that are read.
+    Raises:
+        ModelUnavailable, OutOfMemory: as `load`.
+    """
     _quiet_libraries()
     try:
-        return family.load(spec, plan, weights)
+        yield
     except WanAppError:
         raise
     except Exception as error:
         # diffusers, transformers and safetensors each raise their own kinds on a wrong file;
         # for the user they are one: this folder is not this model. The cause stays chained.
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            raise OutOfMemory(f"{spec.id} does not fit on {plan.device}: {error}") from error
+            raise OutOfMemory(f"{model_id} does not fit on {plan.device}: {error}") from error
         raise ModelUnavailable(
-            f"{spec.id}: the weights in {weights} do not load: {type(error).__name__}: {str(error)[:300]}"
+            f"{model_id}: the weights in {where} do not load: {type(error).__name__}: {str(error)[:300]}"
         ) from error
 
 

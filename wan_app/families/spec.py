@@ -7,10 +7,11 @@ import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from wan_app.errors import InvalidRequest
-from wan_app.types import MODES, GenerationRequest, Mode
+from wan_app.families.speech.lines import spoken_lines
+from wan_app.types import MODES, GenerationRequest, Mode, SoundtrackMode
 
 MAX_SEED = 2**31 - 1
 # A clip smaller than this is enlarged as it is written: phones show 128 px as a stamp, and the
@@ -18,6 +19,8 @@ MAX_SEED = 2**31 - 1
 MIN_WRITTEN_SIDE = 512
 # 832x480 is a full size for Wan: it is written as it is, not as 1664x960.
 SMALL_SIDE = 480
+# About 40 seconds of speech, longer than any clip.
+MAX_SAY_CHARACTERS = 600
 # Direction overrides make a text read other than it is stored; emoji and right-to-left scripts
 # need none of them.
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -38,7 +41,8 @@ class ModelSpec:
 
     Frames lie on the grid `frame_offset + frame_step * k`. `memory` maps a quantization name to
     bytes on the device; `download_bytes` is what the hub would send. `shapes[0]` is the default.
-    `max_area` is in pixels. Limits on references: pictures per character, characters, voices.
+    `max_area` is in pixels. Limits on references: pictures in all, characters, and voices that the
+    model itself takes; a model without `native_audio` takes none and is given speech (`families.speech`).
     """
 
     id: str
@@ -96,6 +100,11 @@ class ModelSpec:
     def max_seconds(self) -> float:
         return self.seconds_of(self.max_frames)
 
+    @property
+    def voices(self) -> int:
+        """Voices that a request may bring: those the model takes, or one a character for the speech model."""
+        return self.max_voices if self.native_audio else self.max_characters
+
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """A copy with every default filled in and every number on this model's grid.
 
@@ -103,10 +112,14 @@ class ModelSpec:
             InvalidRequest: naming the first field that cannot be run, what was got and needed.
         """
         self._check_task(request)
-        prompt = check_text("prompt", request.prompt, self.max_prompt_characters, required=True)
+        prompt = check_text(
+            "prompt", request.prompt, self.max_prompt_characters, required=not request.sound_only
+        )
         negative = check_text(
             "negative_prompt", request.negative_prompt, self.max_negative_prompt_characters
         )
+        say = check_text("say", request.say, MAX_SAY_CHARACTERS)
+        self._check_sound(request)
         width, height = self._size(request.width, request.height)
         num_frames = self._frames(request.num_frames, request.seconds)
         steps = check_number(
@@ -121,7 +134,9 @@ class ModelSpec:
         )
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         return replace(
-            request, prompt=prompt, negative_prompt=negative, model=self.id, width=width, height=height,
+            request, prompt=prompt, negative_prompt=negative, say=say,
+            soundtrack=None if request.sound_only else request.soundtrack,
+            model=self.id, width=width, height=height,
             num_frames=num_frames, seconds=self.seconds_of(num_frames),
             num_inference_steps=int(steps), guidance_scale=float(guidance),
             seed=int(check_number("seed", seed, 0, MAX_SEED, whole=True)),
@@ -170,26 +185,53 @@ class ModelSpec:
                 if getattr(request, name) is not None:
                     raise InvalidRequest(name, "a picture for mode text", "none, or mode image")
         if request.mode != "reference" and request.characters:
-            raise InvalidRequest("face", f"a picture for mode {request.mode}", "none, or mode reference")
+            name, what = ("face", "a picture") if any(one.faces for one in request.characters) else ("voice", "a voice")
+            raise InvalidRequest(name, f"{what} for mode {request.mode}", "none, or mode reference")
 
     def _check_characters(self, request: GenerationRequest) -> None:
         people = request.characters
         if not people:
-            raise InvalidRequest("face", "no picture", "at least one face picture of character1")
+            raise InvalidRequest(
+                "face", "no picture" + (" and no voice" if self.voices else ""),
+                "at least one face picture of character1" + (", or a voice" if self.voices else ""),
+            )
         if len(people) > self.max_characters:
             raise InvalidRequest(
                 "characters", str(len(people)), f"1 to {self.max_characters} for {self.id}"
             )
-        names = [one.name for one in people]
+        names = [check_text("characters", one.name, 60, required=True).lower() for one in people]
         if len(set(names)) < len(names):
             raise InvalidRequest("characters", "two of the same name", "a name of its own for each")
         pictures = sum(len(one.faces) for one in people)
         for one in people:
-            if not one.faces:
+            if not one.faces and not (one.voice and self.voices):
                 raise InvalidRequest("face", f"no picture for {one.name}", "at least one picture")
         if pictures > self.max_reference_images:
             raise InvalidRequest(
                 "face", f"{pictures} pictures", f"at most {self.max_reference_images} in all for {self.id}"
+            )
+        voices = sum(one.voice is not None for one in people)
+        if voices > self.voices:
+            raise InvalidRequest("voice", f"{voices} voice clips", f"at most {self.voices} for {self.id}")
+
+    def _check_sound(self, request: GenerationRequest) -> None:
+        """After the texts: what a silent model is to say is looked for in them."""
+        if not isinstance(request.sound_only, bool):
+            raise InvalidRequest("sound_only", repr(request.sound_only)[:40], "true or false")
+        if request.soundtrack_mode not in get_args(SoundtrackMode):
+            raise InvalidRequest(
+                "soundtrack_mode", repr(request.soundtrack_mode)[:40], "one of " + ", ".join(get_args(SoundtrackMode))
+            )
+        if self.native_audio:
+            return
+        voiced = request.sound_only or any(one.voice for one in request.characters)
+        if (voiced or request.say) and request.soundtrack and request.soundtrack_mode == "replace":
+            raise InvalidRequest("soundtrack_mode", "replace, with words to say", "mix or auto, or nothing to say")
+        if voiced and not spoken_lines(request):
+            raise InvalidRequest(
+                "say", "nothing",
+                'words for the voice: --say TEXT, or character1 says "..." in the prompt; '
+                f"{self.id} has no sound of its own",
             )
 
     def _frames(self, num_frames: int | None, seconds: float | None) -> int:

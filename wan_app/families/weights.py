@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wan_app import settings as app_settings
 from wan_app.errors import ModelUnavailable
@@ -23,6 +23,14 @@ _PLAIN_COMPONENTS = {
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 # A header longer than this is a corrupt length, not a model: the largest known is under 1 MB.
 _MAX_HEADER = 100_000_000
+
+
+class HasId(Protocol):
+    """A row of a registry, of video or of speech models."""
+
+    @property
+    def id(self) -> str:
+        """What the model is called."""
 
 
 def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) -> Path:
@@ -46,7 +54,7 @@ def check_folder(spec: ModelSpec, folder: Path) -> None:
         state = "is not a folder" if folder.exists() else "does not exist"
         needed = "a folder that training wrote (--bundle)" if spec.bundled else f"a copy of {spec.repository}"
         raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
-    index = _read_json(spec, folder / "model_index.json")
+    index = read_json(spec, folder / "model_index.json")
     found = index.get("_class_name")
     if spec.pipeline_class and found != spec.pipeline_class:
         raise ModelUnavailable(
@@ -95,15 +103,15 @@ def _check_component(spec: ModelSpec, folder: Path, class_name: str) -> None:
             if not any((folder / name).is_file() for name in names):
                 raise ModelUnavailable(f"{spec.id}: {folder} has none of {', '.join(names)}")
             return
-    _read_json(spec, folder / "config.json")
-    _check_tensors(spec, folder)
+    read_json(spec, folder / "config.json")
+    check_tensors(spec, folder)
 
 
-def _check_tensors(spec: ModelSpec, folder: Path) -> None:
+def check_tensors(spec: HasId, folder: Path) -> None:
     """One safetensors file, or all the shards that the index names, each of its full length."""
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
-        shards = _read_json(spec, indexes[0]).get("weight_map")
+        shards = read_json(spec, indexes[0]).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise ModelUnavailable(f"{spec.id}: {indexes[0]} names no shards")
         files = [folder / str(name) for name in sorted(set(shards.values()))]
@@ -137,7 +145,8 @@ def _problem_with_tensors(file: Path) -> str | None:
     return f"is cut short: {size} bytes of {needed}" if size < needed else None
 
 
-def _read_json(spec: ModelSpec, file: Path) -> dict[str, Any]:
+def read_json(spec: HasId, file: Path) -> dict[str, Any]:
+    """The JSON object in a file of the model `spec`; ModelUnavailable, naming the file, if there is none."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -32,17 +32,22 @@ _EVENTS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a worker is given. `out` is the file to make; `log` takes a traceback, if there is one."""
+    """What a worker is given. `out` is the file to make; `log` takes a traceback, if there is one.
+
+    `notes` are lines for people on what was mended in the inputs; the result repeats them.
+    """
 
     job_id: str
     request: GenerationRequest
     out: Path
     log: Path
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobView:
-    """A job as it stands. `preview` is the last JPEG, kept in memory only while the job runs."""
+    """A job as it stands. `preview` is the last JPEG, kept in memory only while the job runs, and so are
+    `notes`, which the result then holds."""
 
     id: str
     owner: str
@@ -54,6 +59,7 @@ class JobView:
     out: Path
     event: JobEvent | None = None
     preview: bytes | None = None
+    notes: tuple[str, ...] = ()
     result: GenerationResult | None = None
     failure: Failed | None = None
 

@@ -9,25 +9,35 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from wan_app.errors import OutOfMemory, WanAppError
-from wan_app.families.base import Pipeline, Plan
-
-Load = Callable[[str, Plan, "Path | None"], Pipeline]
+from wan_app.families.base import Plan
 
 
-class ModelManager:
+class Closable(Protocol):
+    """A loaded model: a `Pipeline`, a `Speaker`."""
+
+    def close(self) -> None:
+        """Free all memory the model holds."""
+
+
+Model = TypeVar("Model", bound=Closable)
+Load = Callable[[str, Plan, "Path | None"], Model]
+
+
+class ModelManager(Generic[Model]):
     """Keeps the last model loaded and frees it before another is loaded. Lives in the worker.
 
     Args:
-        load: (model_id, plan, weights folder or None) -> Pipeline; called when a model is needed.
+        load: (model_id, plan, weights folder or None) -> model; called when a model is needed.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load[Model]) -> None:
         self._load = load
         self._lock = threading.RLock()
         self._key: tuple[str, Plan, Path | None] | None = None
-        self._pipeline: Pipeline | None = None
+        self._model: Model | None = None
 
     @property
     def loaded(self) -> str | None:
@@ -35,20 +45,20 @@ class ModelManager:
         return self._key[0] if self._key else None
 
     @contextmanager
-    def lease(self, model_id: str, plan: Plan, weights: Path | None = None) -> Iterator[Pipeline]:
-        """The loaded pipeline, for one user at a time.
+    def lease(self, model_id: str, plan: Plan, weights: Path | None = None) -> Iterator[Model]:
+        """The loaded model, for one user at a time.
 
         After an error which nobody foresaw its state is unknown, and after OutOfMemory room is
         needed: it is loaded anew next time. A cancel and other errors of ours leave it loaded.
         """
         with self._lock:
             key = (model_id, plan, weights)
-            if self._key != key or self._pipeline is None:
+            if self._key != key or self._model is None:
                 self.evict()
-                self._pipeline = self._load(model_id, plan, weights)
+                self._model = self._load(model_id, plan, weights)
                 self._key = key
             try:
-                yield self._pipeline
+                yield self._model
             except Exception as error:
                 if isinstance(error, OutOfMemory) or not isinstance(error, WanAppError):
                     self.evict()
@@ -57,11 +67,11 @@ class ModelManager:
     def evict(self) -> None:
         """Free the loaded model, and give its memory back to the system."""
         with self._lock:
-            pipeline, self._pipeline, self._key = self._pipeline, None, None
-            if pipeline is None:
+            model, self._model, self._key = self._model, None, None
+            if model is None:
                 return
-            pipeline.close()
-            del pipeline
+            model.close()
+            del model
             free_memory()
 
 

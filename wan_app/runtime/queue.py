@@ -141,7 +141,8 @@ class JobQueue:
     def _work(self, job: JobView) -> None:
         """Run one job to its end. Whatever goes wrong is this job's failure, never the queue's."""
         task = Task(
-            job_id=job.id, request=job.request, out=job.out, log=self._settings.logs_dir / f"{job.id}.log"
+            job_id=job.id, request=job.request, out=job.out, log=self._settings.logs_dir / f"{job.id}.log",
+            notes=job.notes,
         )
         last: JobEvent | None = None
         try:
