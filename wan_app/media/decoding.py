@@ -20,7 +20,6 @@ from wan_app.media.storage import shown
 
 NEEDED = "a WAV, MP3, FLAC or M4A recording"
 MAX_BYTES = 15_000_000
-TIMEOUT = 30.0
 # ffmpeg's name of each kind of file we let it open, what people call it, its usual endings.
 _KINDS = {
     "wav": ("WAV", (".wav", ".wave")),
@@ -60,7 +59,8 @@ class Decoded:
 
 
 def decode(
-    path: Path, field: str, *, sample_rate: int, layouts: str, seconds: float, mend: str = "anull"
+    path: Path, field: str, *, sample_rate: int, layouts: str, seconds: float, mend: str = "anull",
+    timeout: float = 30.0,
 ) -> Decoded:
     """The first sound stream of `path`, at most `seconds` of it.
 
@@ -82,10 +82,10 @@ def decode(
         "-map", "0:a:0", "-af", chain, "-t", str(seconds), "-f", "f32le", "pipe:1",
     ]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise InvalidRequest(
-            field, f"{shown(path.name)} (not read within {TIMEOUT:.0f} s)", "a recording that opens quickly"
+            field, f"{shown(path.name)} (not read within {timeout:.0f} s)", "a recording that opens quickly"
         ) from None
     return _decoded(path, field, kind, done.stdout, done.stderr.decode("utf-8", "replace"))
 
@@ -110,14 +110,16 @@ def _decoded(path: Path, field: str, kind: str, raw: bytes, said: str) -> Decode
 
 
 def _flat(said: str) -> float:
-    """Share of samples on flattened peaks, by astats; 0 where peaks come singly, as in clean sound."""
+    """Share of samples on flattened peaks at full scale, by astats; 0 where peaks come singly."""
     numbers = {
         name: float(value)
-        for name, value in re.findall(r"(Flat factor|Peak count|Number of samples): (\d[\d.]*)", said)
+        for name, value in re.findall(
+            r"(Flat factor|Peak count|Peak level dB|Number of samples): (-?\d[\d.]*)\s", said
+        )
     }
-    if numbers.get("Flat factor", 0.0) < 1.0 or not numbers.get("Number of samples"):
+    if len(numbers) < 4 or numbers["Peak level dB"] < -1.0 or numbers["Flat factor"] < 1.0:
         return 0.0
-    return numbers["Peak count"] / numbers["Number of samples"]
+    return numbers["Peak count"] / max(1.0, numbers["Number of samples"])
 
 
 def _kind(path: Path, field: str) -> str:

@@ -29,11 +29,10 @@ _TO_YUV = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sound:
-    """Raw interleaved float32 samples in a file."""
+class RawSound:
+    """Interleaved float32 samples at AUDIO_RATE in a file."""
 
     file: Path
-    sample_rate: int
     channels: int
 
 
@@ -46,7 +45,7 @@ class Encoder:
     """
 
     def __init__(
-        self, part: Path, *, width: int, height: int, fps: Fraction, comment: str, sound: Sound | None = None
+        self, part: Path, *, width: int, height: int, fps: Fraction, comment: str, sound: RawSound | None = None
     ) -> None:
         command = [
             binary(), "-y", "-loglevel", "error",
@@ -107,18 +106,18 @@ def _failure(said: str, code: int) -> Exception:
     return ExportFailed(f"ffmpeg ended with code {code}: {lines[-1][:200] if lines else 'it said nothing'}")
 
 
-def _sound_input(sound: Sound | None) -> list[str]:
+def _sound_input(sound: RawSound | None) -> list[str]:
     if sound is None:
         return []
     layout = {1: "mono", 2: "stereo"}[sound.channels]
     return [
-        "-f", "f32le", "-ar", str(sound.sample_rate), "-ch_layout", layout, "-i", named(sound.file),
+        "-f", "f32le", "-ar", str(AUDIO_RATE), "-ch_layout", layout, "-i", named(sound.file),
     ]
 
 
-def _sound_output(sound: Sound | None) -> list[str]:
+def _sound_output(sound: RawSound | None) -> list[str]:
     if sound is None:
         return ["-an"]
     return [
-        "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-b:a", "192k", "-ar", str(AUDIO_RATE),
+        "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-b:a", "192k",
     ]

@@ -6,12 +6,12 @@ import hashlib
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from PIL import Image
 
 from wan_app.media.pictures import read_picture
-from wan_app.media.sound import Sound, read_soundtrack, read_voice
+from wan_app.media.samples import Sound, sixteen_bit
+from wan_app.media.sound import read_soundtrack, read_voice
 from wan_app.media.storage import storage_error, write_atomically
 
 MAX_SIDE = 2048
@@ -63,7 +63,7 @@ class InputStore:
         return self._keep_sound(sound, field), sound.repairs
 
     def _keep_sound(self, sound: Sound, field: str) -> Path:
-        samples = (sound.samples.T * 32767.0).round().astype(np.int16)
+        samples = sixteen_bit(sound.samples)
         said = f"{sound.sample_rate} Hz, {samples.shape[1]} channels\n".encode()
         kept = self.folder / f"{hashlib.sha256(said + samples.tobytes()).hexdigest()}.flac"
         if not kept.exists():

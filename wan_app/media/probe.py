@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from wan_app.errors import ExportFailed
-from wan_app.media.ffmpeg import read_mp4
+from wan_app.media.ffmpeg import named, read_mp4
+from wan_app.media.loudness import loudness
+from wan_app.media.sync import lag
 from wan_app.types import AudioInfo
 
 _CHANNELS = {"mono": 1, "stereo": 2}
+# What AAC makes of speech is 0.99 alike, of full-band stereo noise 0.7; of another sound, below 0.1.
+_SAME_SOUND = 0.3
+_SILENCE = 1e-3  # -60 dB: AAC may keep nothing of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +34,54 @@ class VideoFacts:
     audio: AudioInfo | None = None
 
 
-def probe(path: Path) -> VideoFacts:
+def probe(path: Path, sent: np.ndarray | None = None) -> VideoFacts:
     """Decode every frame of `path` and measure.
+
+    Args:
+        sent: float32 (channels, n) at the rate of the file's sound: what was to be heard from the
+            first frame on. The file's sound is held against it; without it, `audio.offset` is
+            when that stream starts, and loudness is not measured.
 
     Raises:
         ExportFailed: it cannot be decoded to the end, has no picture, or no constant frame rate.
     """
+    # framecrc prints one line a decoded frame, "stream, dts, pts, duration, size, crc", after
+    # "#name stream: value" lines; passthrough keeps ffmpeg from mending the frame rate.
+    lines = ("-map", "0:v:0", "-map", "0:a:0?", "-fps_mode", "passthrough", "-f", "framecrc")
+    if sent is None:
+        return _facts(*_parse(_read(path, *lines)))
+    with tempfile.TemporaryDirectory() as folder:  # a second pipe to a child is not to be had on Windows
+        raw = Path(folder, "heard.f32")
+        facts = _facts(*_parse(_read(path, "-map", "0:a:0", "-f", "f32le", named(raw), *lines)))
+        heard = np.fromfile(raw, np.float32)
+    assert facts.audio  # else ffmpeg would not have written it
+    return replace(facts, audio=_against(facts.audio, heard.reshape(-1, facts.audio.channels or 1).T, sent))
+
+
+def _read(path: Path, *outputs: str) -> str:
     try:
-        # framecrc prints one line a decoded frame, "stream, dts, pts, duration, size, crc", after
-        # "#name stream: value" lines; passthrough keeps ffmpeg from mending the frame rate.
-        done = read_mp4(path, "-map", "0:v:0", "-map", "0:a:0?", "-fps_mode", "passthrough", "-f", "framecrc")
+        done = read_mp4(path, *outputs)
     except subprocess.TimeoutExpired:
         raise ExportFailed("the written file could not be read back within a minute") from None
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         raise ExportFailed(f"the written file cannot be decoded: {lines[-1][:200]}")
-    return _facts(*_parse(done.stdout))
+    return done.stdout
+
+
+def _against(audio: AudioInfo, heard: np.ndarray, sent: np.ndarray) -> AudioInfo:
+    """`audio` with its loudness, and its offset by comparison with what was sent.
+
+    Raises:
+        ExportFailed: it is another sound.
+    """
+    audio = replace(audio, loudness=loudness(heard, audio.sample_rate))
+    if np.abs(sent).max(initial=0.0) < _SILENCE:
+        return audio  # it sounds alike at any offset; when its stream starts is all there is
+    late, likeness = lag(heard, sent, audio.sample_rate)
+    if likeness < _SAME_SOUND:
+        raise ExportFailed(f"the written file holds another sound: {likeness:.2f} alike, needed {_SAME_SOUND}")
+    return replace(audio, offset=(audio.offset or 0.0) + late)
 
 
 def _parse(text: str) -> tuple[dict[str, str], list[tuple[int, int, int]]]:
@@ -76,9 +116,12 @@ def _facts(header: dict[str, str], rows: list[tuple[int, int, int]]) -> VideoFac
 def _audio(header: dict[str, str], rows: list[tuple[int, int, int]]) -> AudioInfo | None:
     if "sample_rate 1" not in header:
         return None
-    ticks = sum(duration for stream, _, duration in rows if stream == 1)
+    frames = [(pts, duration) for stream, pts, duration in rows if stream == 1]
+    tick = Fraction(header["tb 1"])
+    picture = next(pts for stream, pts, _ in rows if stream == 0) * Fraction(header["tb 0"])
     return AudioInfo(
         sample_rate=int(header["sample_rate 1"]),
         channels=_CHANNELS.get(header.get("channel_layout_name 1", ""), 0),
-        seconds=float(ticks * Fraction(header["tb 1"])),
+        seconds=float(sum(duration for _, duration in frames) * tick),
+        offset=float(frames[0][0] * tick - picture) if frames else None,
     )

@@ -72,3 +72,8 @@ def resampled(samples: np.ndarray, sample_rate: int, to: int) -> np.ndarray:
     kept = np.zeros((samples.shape[0], new_size // 2 + 1), complex)
     kept[:, :bins] = spectrum[:, :bins]
     return (np.fft.irfft(kept, new_size)[:, :wanted] * (new_size / size)).astype(np.float32)
+
+
+def sixteen_bit(samples: np.ndarray) -> np.ndarray:
+    """int16 (n, channels) of float (channels, n), by the factor that ffmpeg and soundfile read it back with."""
+    return (samples.T * 32768.0).round().clip(-32768, 32767).astype(np.int16)

@@ -22,14 +22,19 @@ from PIL import Image
 
 from wan_app.errors import ExportFailed, InvalidRequest
 from wan_app.families.spec import written_scale
-from wan_app.media.encoder import Encoder, Sound
+from wan_app.media.encoder import AUDIO_RATE, Encoder, RawSound
 from wan_app.media.ffmpeg import read_mp4
 from wan_app.media.probe import VideoFacts, probe
+from wan_app.media.samples import Sound, fit, resampled
 from wan_app.media.storage import check_writable, shown, storage_error
-from wan_app.types import Reporter
+from wan_app.types import AudioInfo, Reporter
 
 __all__ = ["VideoFacts", "check_writable", "export_video", "read_metadata"]
 
+# Seconds. The file's last packet may be a whole one, though players stop where its length says.
+AAC_FRAME = 1024 / AUDIO_RATE
+# Far below what anybody notices (45 ms), and below the 21 ms by which a forgotten encoder delay shifts it.
+MAX_OFFSET = 0.005
 # In front of our JSON in the MP4's comment: other programs write JSON there too.
 _MARK = "wan_app/1 "
 
@@ -52,7 +57,8 @@ def export_video(
         frames: uint8 (height, width, 3) each, RGB; an array (num_frames, height, width, 3) or any
             iterable, taken one at a time.
         audio: float32 (channels, samples) in [-1, 1] at `sample_rate`, mono or stereo; cut, or
-            filled up with silence, to the length of `frames` where that is known (`len`).
+            filled up with silence, to the length of `frames` where that is known (`len`), else it
+            must be as long as they turn out to be.
         metadata: JSON types, given back by `read_metadata`.
         report: its `check` is called between frames; what it raises leaves no file.
         scale: whole factor of enlargement; None enlarges small clips by `written_scale`.
@@ -61,16 +67,16 @@ def export_video(
 
     Raises:
         StorageError: `out` cannot be written, or the disk filled up on the way.
-        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent.
+        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent, in sync.
     """
     out = Path(out)
     check_writable(out)
     check = report.check if report is not None else _never
     try:
-        audio = _fitted(audio, sample_rate, frames, fps)
-        with _part_beside(out, part) as growing, _sound(audio, sample_rate, growing) as sound:
+        sent = _fitted(audio, sample_rate, frames, fps)
+        with _part_beside(out, part) as growing, _sound(sent, growing) as sound:
             wanted = _write(frames, growing, fps, _comment(metadata), sound, check, scale)
-            facts = probe(growing)
+            facts = probe(growing, sent)
             _compare(facts, wanted, silent=sound is None)
             check()
             os.replace(growing, out)
@@ -105,7 +111,7 @@ def read_metadata(path: Path | str, field: str = "from") -> dict[str, Any]:
 
 
 def _write(
-    frames: Iterable[np.ndarray], part: Path, fps: float, comment: str, sound: Sound | None,
+    frames: Iterable[np.ndarray], part: Path, fps: float, comment: str, sound: RawSound | None,
     check: Callable[[], None], scale: int | None,
 ) -> VideoFacts:
     """Stream all frames into `part`; what the file must turn out to hold."""
@@ -161,6 +167,17 @@ def _compare(facts: VideoFacts, wanted: VideoFacts, *, silent: bool) -> None:
             f"the written file holds {_summary(facts)}; needed {_summary(wanted)}"
             f" {'without' if silent else 'with'} sound"
         )
+    if facts.audio:
+        _compare_sound(facts.audio, facts.seconds)
+
+
+def _compare_sound(audio: AudioInfo, seconds: float) -> None:
+    if abs(audio.seconds - seconds) > AAC_FRAME:
+        raise ExportFailed(f"the written file holds {audio.seconds:.3f} s of sound; needed {seconds:.3f} s")
+    if abs(audio.offset or 0.0) > MAX_OFFSET:
+        raise ExportFailed(
+            f"the written file's sound is {audio.offset:+.3f} s off the picture; needed at most {MAX_OFFSET} s"
+        )
 
 
 def _summary(facts: VideoFacts) -> str:
@@ -181,21 +198,21 @@ def _part_beside(out: Path, part: Path | None) -> Iterator[Path]:
 def _fitted(
     audio: np.ndarray | None, sample_rate: int | None, frames: Iterable[np.ndarray], fps: float
 ) -> np.ndarray | None:
-    """float32 (channels, samples) in [-1, 1], as long as the frames. Here, because ffmpeg's
-    `-shortest` cut the same sound at 0.55 or 0.98 s by chance."""
+    """float32 (channels, samples) in [-1, 1] at 48 kHz, as long as the frames to the sample. Here,
+    because ffmpeg's `-shortest` cut the same sound at 0.55 or 0.98 s by chance."""
     if audio is None:
         return None
     if audio.ndim != 2 or audio.shape[0] not in (1, 2) or not audio.shape[1] or not sample_rate:
         raise ExportFailed(f"sound is {audio.shape} at {sample_rate} Hz; needed (1 or 2 channels, samples)")
-    samples = np.nan_to_num(audio.astype(np.float32), posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
-    if not isinstance(frames, Sized):
-        return samples
-    length = round(len(frames) * sample_rate / fps)
-    return np.pad(samples[:, :length], ((0, 0), (0, max(0, length - samples.shape[1]))))
+    clean = np.nan_to_num(audio.astype(np.float32), posinf=0.0, neginf=0.0)
+    sound = Sound(resampled(clean, sample_rate, AUDIO_RATE).clip(-1.0, 1.0), AUDIO_RATE)
+    if isinstance(frames, Sized):
+        sound = fit(sound, float(len(frames) / Fraction(fps).limit_denominator(1001)))
+    return sound.samples
 
 
 @contextmanager
-def _sound(audio: np.ndarray | None, sample_rate: int | None, part: Path) -> Iterator[Sound | None]:
+def _sound(audio: np.ndarray | None, part: Path) -> Iterator[RawSound | None]:
     """`audio` in a file for ffmpeg to read: standard input is taken by the frames."""
     if audio is None:
         yield None
@@ -203,7 +220,7 @@ def _sound(audio: np.ndarray | None, sample_rate: int | None, part: Path) -> Ite
     file = part.with_suffix(".f32")
     try:
         file.write_bytes(np.ascontiguousarray(audio.T).tobytes())
-        yield Sound(file=file, sample_rate=int(sample_rate or 0), channels=audio.shape[0])
+        yield RawSound(file=file, channels=audio.shape[0])
     finally:
         file.unlink(missing_ok=True)
 

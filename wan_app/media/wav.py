@@ -11,6 +11,7 @@ import soundfile
 
 from wan_app.errors import ExportFailed
 from wan_app.media.loudness import loudness
+from wan_app.media.samples import sixteen_bit
 from wan_app.media.storage import check_writable, storage_error
 from wan_app.types import AudioInfo
 
@@ -31,7 +32,7 @@ def write_wav(samples: np.ndarray, sample_rate: int, out: Path, part: Path | Non
     part = part or out.with_name(f".{out.name}.part")
     buffer = BytesIO()
     clean = np.nan_to_num(samples, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
-    soundfile.write(buffer, clean.T, sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, sixteen_bit(clean), sample_rate, format="WAV", subtype="PCM_16")
     try:
         part.write_bytes(buffer.getvalue())
         info = _measured(part, clean, sample_rate)
