@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from wan_app.errors import InvalidRequest, ModelUnavailable
 from wan_app.runtime.job import JobView
 from wan_app.types import (
+    AudioInfo,
     Downloading,
     Exporting,
     GenerationRequest,
@@ -15,6 +17,7 @@ from wan_app.types import (
     JobEvent,
     Loading,
     Queued,
+    Similarity,
     Step,
 )
 from wan_app.ui import card
@@ -93,3 +96,21 @@ def test_other_errors_keep_their_line_and_strangers_only_their_name() -> None:
     assert "secret" not in card.failed_with(RuntimeError("secret path")) and "RuntimeError" in card.failed_with(
         RuntimeError("secret path")
     )
+
+
+def test_a_result_with_sound_offers_to_play_it_and_tells_of_likeness_and_notes() -> None:
+    result = GenerationResult(
+        file=Path("a.mp4"), model="pocket", mode="reference", seed=1, width=512, height=512, num_frames=17, fps=8,
+        seconds=2.125, audio=AudioInfo(sample_rate=48_000, channels=1, seconds=2.1, offset=0.0, loudness=-16.0),
+        similarity=(Similarity(character="character1", identity=0.83),), notes=("a <b>note</b>",),
+    )
+    shown = card.finished(result, "/c/a.mp4", "p")
+    assert 'class="listen"' in shown and "Mono sound · 48 kHz · −16 LUFS · 0 ms" in shown
+    assert "Looks like the reference: 83 %" in shown and "a &lt;b&gt;note" in shown
+    silent = card.finished(replace(result, audio=None, similarity=(), notes=()), "/c/a.mp4", "p")
+    assert "listen" not in silent and "No sound" in silent and "<dl" not in silent
+
+
+def test_a_flag_among_the_needed_stays_out_of_the_page() -> None:
+    shown = card.alert('say: got nothing; needed words for the voice: --say TEXT, or a line', "InvalidRequest")
+    assert "--say" not in shown and "words for the voice: a line" in shown

@@ -82,3 +82,31 @@ def test_misshapen_characters_name_the_field(people: object) -> None:
 def test_faces_of_another_mode_are_kept_to_be_refused(upload: Path, mode: str) -> None:
     """Dropped in silence, a posted face would come back as a video without it."""
     assert build_request(mode, {"prompt": "p", "faces": [str(upload)]}).characters
+
+
+def test_a_voice_makes_a_character_with_or_without_a_face(upload: Path) -> None:
+    given = {"path": str(upload)}
+    request = build_request("reference", {"prompt": "p", "voice2": given, "faces3": [given], "voice3": given})
+    assert [(one.name, len(one.faces), one.voice) for one in request.characters] == [
+        ("character2", 0, upload.resolve()), ("character3", 1, upload.resolve()),
+    ]
+    by_api = {"prompt": "p", "voice": given, "characters": [{"name": "ann", "voice": given}]}
+    assert [(one.name, one.voice) for one in build_request("reference", by_api).characters] == [
+        ("character1", upload.resolve()), ("ann", upload.resolve()),
+    ]
+
+
+def test_sound_goes_by_name(upload: Path) -> None:
+    request = build_request(
+        "text", {"prompt": "p", "say": "hi", "soundtrack": {"path": str(upload)}, "soundtrack_mode": "mix"}
+    )
+    assert (request.say, request.soundtrack, request.soundtrack_mode) == ("hi", upload.resolve(), "mix")
+    plain = build_request("text", {"prompt": "p", "say": None, "soundtrack": None, "soundtrack_mode": None})
+    assert (plain.say, plain.soundtrack, plain.soundtrack_mode, plain.sound_only) == ("", None, "auto", False)
+
+
+@pytest.mark.parametrize("field", ["voice", "soundtrack"])
+def test_a_sound_that_was_not_uploaded_is_refused_as_a_sound(upload: Path, field: str) -> None:
+    for given in ("/etc/passwd", {"path": "/etc/passwd"}, 5, ["x"]):
+        with pytest.raises(InvalidRequest, match=f"^{field}: got .*WAV"):
+            build_request("reference", {"prompt": "p", field: given})

@@ -8,78 +8,16 @@ from typing import Any
 
 import pytest
 
-from wan_app.errors import JobNotFound, StorageError
+from tests.ui.remembering import ME, RememberingServices
+from wan_app.errors import StorageError
 from wan_app.families import registry
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
-from wan_app.types import GenerationRequest, GenerationResult, Step
+from wan_app.types import Character, GenerationRequest, GenerationResult
 from wan_app.ui import about, launch
+from wan_app.ui.delivery import public_request
 from wan_app.ui.handlers import Page
 from wan_app.ui.panel import Catalogue
-
-ME = {"visitor": "v" * 24, "job": "job-1"}
-
-
-class RememberingServices:
-    """Jobs as the test puts them."""
-
-    def __init__(self) -> None:
-        self.jobs_by_id: dict[str, JobView] = {}
-        self.submitted: list[GenerationRequest] = []
-        self.warmed = 0
-
-    def models(self) -> list[dict[str, Any]]:
-        """pocket is here; everything else is not."""
-        return [
-            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else "get it <here>"}
-            for spec in registry.specs().values()
-        ]
-
-    def submit(self, request: GenerationRequest, *, owner: str = "local") -> str:
-        """As Services.submit, without a queue."""
-        resolved = registry.get(request.model).resolve(request)
-        self.submitted.append(resolved)
-        self.put(resolved, owner=owner)
-        return "job-1"
-
-    def put(self, request: GenerationRequest, *, owner: str, **state: Any) -> None:
-        """Make job-1 what the test needs."""
-        values = {"state": "running", "event": Step(1, 4, 3.0), **state}
-        self.jobs_by_id["job-1"] = JobView(
-            id="job-1", owner=owner, mode=request.mode, model="pocket", created="", request=request,
-            out=Path("x.mp4"), **values,
-        )
-
-    def job(self, job_id: str, *, owner: str = "local") -> JobView:
-        """As Services.job."""
-        job = self.jobs_by_id.get(job_id)
-        if job is None or job.owner != owner:
-            raise JobNotFound("job: got 'x'; needed the id of one of your jobs")
-        return job
-
-    def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
-        """As Services.cancel, at once."""
-        self.jobs_by_id[job_id] = replace(self.job(job_id, owner=owner), state="cancelled")
-        return self.jobs_by_id[job_id]
-
-    def warm(self) -> None:
-        """Counted."""
-        self.warmed += 1
-
-
-@pytest.fixture
-def services() -> RememberingServices:
-    return RememberingServices()
-
-
-@pytest.fixture
-def page(services: RememberingServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    made: list[Page] = []
-    wire = launch._wire
-    monkeypatch.setattr(launch, "_wire", lambda page, demo: (made.append(page), wire(page, demo)))
-    launch.build(services, Settings(data_dir=tmp_path))  # type: ignore[arg-type]
-    return made[0]
 
 
 def values(page: Page, mode: str, **given: Any) -> list[Any]:
@@ -260,3 +198,34 @@ def test_a_bad_picture_for_the_last_frame_is_told(page: Page, services: Remember
     assert "Got no video" in page.on_last_frame(ME)[page.stage.card]
 
 
+def test_voices_follow_the_model_and_hidden_ones_are_not_sent(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = next(panel for panel in page.panels if panel.mode == "reference")
+    spec = replace(page.catalogue.specs["pocket"], native_audio=True, max_characters=3, max_voices=1)
+    monkeypatch.setitem(page.catalogue.specs, "pocket", spec)
+    updates = page.on_model(panel)("pocket", None, None)
+    assert [updates[area]["visible"] for area in panel.voice_areas][:3] == [True, False, False]
+    emptied = {name for name, part in panel.fields.items() if part in updates and updates[part] is None}
+    assert {"faces2", "voice2", "voice3"} <= emptied and not {"voice1", "faces1"} & emptied
+    monkeypatch.setitem(page.catalogue.specs, "pocket", replace(spec, max_voices=0))
+    updates = page.on_model(panel)("pocket", None, None)
+    assert not any(updates[area]["visible"] for area in panel.voice_areas) and updates[panel.fields["voice1"]] is None
+
+
+def test_words_to_say_come_back_and_recordings_are_never_kept(page: Page) -> None:
+    for panel in page.panels:
+        assert "say" in panel.kept and not set(panel.uploads) & set(panel.kept)
+    panel = page.panels[2]
+    updates = page.on_load(None, None, None, {"model": "pocket", "prompt": "p", "say": "hello"})
+    assert updates[panel.fields["say"]] == "hello"
+    assert not {panel.fields[name] for name in panel.uploads} & set(page.load_outputs())
+
+
+def test_no_path_of_a_sound_is_shown(page: Page, services: RememberingServices, tmp_path: Path) -> None:
+    request = GenerationRequest(
+        mode="reference", prompt="p", soundtrack=Path("/secret/s.flac"),
+        characters=(Character(name="character1", voice=Path("/secret/v.flac")),),
+    )
+    told = str(public_request(request))
+    assert "/secret" not in told and "s.flac" in told and "v.flac" in told

@@ -45,16 +45,12 @@ def test_readout_tells_frames_the_written_size_and_sound(native: bool, sound: st
     assert words.readout(spec, "128x128", 2) == f"17 frames at 8 per second, 512 × 512, {sound}"
 
 
-def test_voices_are_the_models_own_or_one_a_character() -> None:
-    assert words.voices_of(replace(POCKET, native_audio=True, max_voices=2, max_characters=3)) == 2
-    assert words.voices_of(replace(POCKET, native_audio=False, max_voices=0, max_characters=3)) == 3
-
-
-@pytest.mark.parametrize(("channels", "loudness", "said"), [
-    (1, -16.2, "mono sound, 48 kHz, −16 LUFS"), (2, None, "stereo sound, 48 kHz, silence"),
+@pytest.mark.parametrize(("channels", "loudness", "offset", "said"), [
+    (1, -16.2, 0.0, "Mono sound · 48 kHz · −16 LUFS · 0 ms behind the picture"),
+    (2, None, -0.012, "Stereo sound · 48 kHz · 12 ms ahead of the picture"), (1, None, None, "Mono sound · 48 kHz"),
 ])
-def test_sound_is_told_as_measured(channels: int, loudness: float | None, said: str) -> None:
-    audio = AudioInfo(sample_rate=48_000, channels=channels, seconds=2.0, loudness=loudness)
+def test_sound_is_told_as_measured(channels: int, loudness: float | None, offset: float | None, said: str) -> None:
+    audio = AudioInfo(sample_rate=48_000, channels=channels, seconds=2.0, loudness=loudness, offset=offset)
     assert words.sound_of(audio) == said
 
 

@@ -24,7 +24,7 @@ _SPEAKER = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z"/>'
     '<path class="wave" d="M15 9a4.2 4.2 0 0 1 0 6M17.6 6.6a7.6 7.6 0 0 1 0 10.8"/></svg>'
 )
-_FLAG = re.compile(r" \(--[^)]*\)")
+_FLAG = re.compile(r" \(--[^)]*\)|--[a-z-]+ [A-Z]+, or ")
 _TITLES = {
     "ModelUnavailable": "This model is not on this computer",
     "OutOfMemory": "Not enough memory",
@@ -74,12 +74,12 @@ def finished(result: GenerationResult, file: str, prompt: str) -> str:
     ]
     if total := result.timings.get("total"):
         facts.append(f"made in {duration(total)}")
-    facts.append(sound_of(result.audio) if result.audio else "no sound")
+    sound = sound_of(result.audio) if result.audio else "No sound"
     return _card(
         "finished",
         _video(file, f"The generated video: {prompt}", result.width, result.height, sound=result.audio is not None)
         + f'<div class="line"><span role="status">Done</span><span class="note">{escape(" · ".join(facts))}</span>'
-        + f"</div>{_asked(prompt)}{report(result.similarity, result.notes)}",
+        + f'</div><p class="note">{escape(sound)}</p>{_asked(prompt)}{report(result.similarity, result.notes)}',
     )
 
 

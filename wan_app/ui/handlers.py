@@ -19,7 +19,7 @@ from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.reference import slot_head
 from wan_app.ui.session import job_of, visitor_of
 from wan_app.ui.stage import Stage
-from wan_app.ui.words import length_range, readout, shape_choices, voices_of
+from wan_app.ui.words import length_range, readout, shape_choices
 
 if TYPE_CHECKING:
     from wan_app.families.spec import ModelSpec
@@ -273,12 +273,12 @@ class Page:
         for number, slot in enumerate(panel.slots, 1):
             updates[slot] = gr.update(visible=number == 1)
             updates[panel.heads[number - 1]] = slot_head(number, spec.max_reference_images)
-            updates[panel.voice_areas[number - 1]] = gr.update(visible=number <= voices_of(spec))
+            updates[panel.voice_areas[number - 1]] = gr.update(visible=number <= spec.voices)
         return updates
 
     def _emptied(self, panel: Panel, spec: ModelSpec) -> Updates:
         """Pictures and voices that the model's tab no longer shows must not be sent along."""
-        shown = ("faces1", "voice1") if voices_of(spec) else ("faces1",)
+        shown = ("faces1", "voice1") if spec.voices else ("faces1",)
         hidden = [name for name in panel.uploads if name.startswith(("faces", "voice")) and name not in shown]
         if not spec.takes_last_image and "last_image" in panel.fields:
             hidden.append("last_image")

@@ -21,7 +21,7 @@ KEPT = (
     "guidance_scale",
 )
 _UPLOADS = ("image", "last_image", "soundtrack")
-_SOUNDTRACK_MODES = [("As fits the model", "auto"), ("Mixed with other sound", "mix"), ("Nothing else", "replace")]
+_SOUNDTRACK_MODES = [("Automatic", "auto"), ("Mix both", "mix"), ("Soundtrack only", "replace")]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,14 @@ def prompt_box(panel: Panel, placeholder: str, hint: str) -> None:
     )
 
 
+def say_box(panel: Panel, hint: str) -> None:
+    """What is spoken: in sight on the Reference tab, in Sound on the others."""
+    panel.fields["say"] = gr.Textbox(
+        label="Words to say", placeholder="Hello, how nice to see you.", info=hint, lines=1, max_lines=4,
+        elem_classes="say",
+    )
+
+
 def negative_box(panel: Panel) -> None:
     """The negative prompt: in sight on the Text tab, among Advanced on the others."""
     panel.fields["negative_prompt"] = gr.Textbox(
@@ -144,10 +152,13 @@ def bar(panel: Panel, catalogue: Catalogue) -> None:
 
 
 def _sound(panel: Panel) -> None:
+    if "say" not in panel.fields:
+        say_box(panel, 'Optional, spoken aloud. Or write in the prompt: she says "Hello".')
+    html("<p><b>Soundtrack</b> music or any other sound, cut to the length of the clip</p>", elem_classes="field-head")
     panel.fields["soundtrack"] = recording("Soundtrack", ["upload"], "soundtrack")
     panel.fields["soundtrack_mode"] = gr.Radio(
-        _SOUNDTRACK_MODES, value="auto", label="Beside the soundtrack",
-        info="A longer one is cut to the clip, a shorter one is followed by silence.",
+        _SOUNDTRACK_MODES, value="auto", label="Soundtrack and speech",
+        info="Automatic: alone in a silent clip, quietly under a clip that has sound.", elem_classes="soundtrack-mode",
     )
 
 

@@ -27,5 +27,7 @@ def raw(component: Any) -> Any:
 def recording(label: str, sources: list[str], css_class: str) -> Any:
     """A field for a sound with its waveform; `sources` of "microphone" and "upload", the first in front."""
     return raw(gr.Audio(
-        label=label, show_label=False, sources=sources, type="filepath", buttons=[], elem_classes=css_class,
+        label=label, show_label=False, sources=sources, type="filepath", buttons=[],
+        elem_classes=["recording", css_class],
+        waveform_options=gr.WaveformOptions(waveform_color="#a09d94", waveform_progress_color="#1f9e8c"),
     ))

@@ -6,9 +6,8 @@ import gradio as gr
 
 from wan_app.families.spec import ModelSpec
 from wan_app.ui import examples
-from wan_app.ui.panel import Catalogue, Panel, VoiceSlot, bar, prompt_box, settings
+from wan_app.ui.panel import Catalogue, Panel, VoiceSlot, bar, prompt_box, say_box, settings
 from wan_app.ui.parts import html, raw, recording
-from wan_app.ui.words import voices_of
 
 CONSENT = (
     "I am the person in these pictures and recordings, or everyone in them has agreed to be seen and heard in "
@@ -42,11 +41,7 @@ def build(catalogue: Catalogue) -> Panel:
             with gr.Group():
                 panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
             prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
-            panel.fields["say"] = gr.Textbox(
-                label="Words to say", placeholder="Hello, how nice to see you.", lines=1, max_lines=4,
-                info='Optional, spoken by character1. For others write in the prompt: character2 says "Hello".',
-                elem_classes="say",
-            )
+            say_box(panel, 'Optional, spoken by character1. For others write in the prompt: character2 says "Hello".')
             for number, insert in enumerate(inserts, 1):
                 insert.click(
                     None, panel.fields["prompt"], panel.fields["prompt"],
@@ -74,7 +69,7 @@ def _slot(panel: Panel, number: int, spec: ModelSpec) -> gr.Button:
             interactive=True, columns=4, fit_columns=False, height=150, object_fit="cover",
             sources=["upload", "webcam", "clipboard"], buttons=[], elem_classes="faces",
         ))
-        with gr.Column(visible=number <= voices_of(spec), elem_classes="voice-area") as area:
+        with gr.Column(visible=number <= spec.voices, elem_classes="voice-area") as area:
             _voice(panel, number)
     panel.slots.append(group)
     panel.voice_areas.append(area)
@@ -83,7 +78,7 @@ def _slot(panel: Panel, number: int, spec: ModelSpec) -> gr.Button:
 
 def _voice(panel: Panel, number: int) -> None:
     """A recording of the character's voice, and how it sounds from the model."""
-    html(f"<p><b>Voice</b> optional</p>{_GOOD_RECORDING}", elem_classes="voice-head")
+    html(f"<p><b>Voice</b> optional</p>{_GOOD_RECORDING}", elem_classes="field-head")
     panel.fields[f"voice{number}"] = recording(
         f"Voice of character{number}", ["microphone", "upload"], "voice"
     )

@@ -110,16 +110,16 @@ def readout(spec: ModelSpec, size: str, seconds: float) -> str:
     return f"{frames} frames at {spec.fps:g} per second, {_times(width * scale, height * scale)}, {sound}"
 
 
-def voices_of(spec: ModelSpec) -> int:
-    """How many recorded voices a model takes: its own number, or one a character where speech is laid over."""
-    return spec.max_voices if spec.native_audio else spec.max_characters
-
-
 def sound_of(audio: AudioInfo) -> str:
-    """ "mono sound, 48 kHz, −16 LUFS": the sound of a result, as it was measured."""
-    channels = {1: "mono", 2: "stereo"}.get(audio.channels, f"{audio.channels} channels of")
-    loudness = f"{audio.loudness:.0f} LUFS".replace("-", "−") if audio.loudness is not None else "silence"
-    return f"{channels} sound, {audio.sample_rate / 1000:g} kHz, {loudness}"
+    """ "Mono sound · 48 kHz · −16 LUFS · 0 ms behind the picture": the sound of a result, as it was measured."""
+    channels = {1: "Mono", 2: "Stereo"}.get(audio.channels, f"{audio.channels}-channel")
+    facts = [f"{channels} sound", f"{audio.sample_rate / 1000:g} kHz"]
+    if audio.loudness is not None:
+        facts.append(f"{audio.loudness:.0f} LUFS".replace("-", "−"))
+    if audio.offset is not None:
+        side = "ahead of" if audio.offset <= -0.0005 else "behind"
+        facts.append(f"{abs(audio.offset) * 1000:.0f} ms {side} the picture")
+    return " · ".join(facts)
 
 
 def field_label(name: str) -> str:
