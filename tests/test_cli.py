@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests import fakes
 from wan_app import cli, services
+from wan_app.types import Character, GenerationRequest
 
 SHORT = ["--prompt", "a cat in the park", "--seconds", "0.6", "--num-inference-steps", "2", "--seed", "3"]
 
@@ -34,6 +35,7 @@ def fake(data, monkeypatch):
     """The command line in this process, with the fake model behind it."""
     monkeypatch.setattr(services, "RECIPE", fakes.RECIPE)
     monkeypatch.setattr(services.weights, "locate", lambda *_: None)
+    monkeypatch.setattr(services.speech_weights, "locate", lambda *_: ())
     # Signals belong to pytest here; the subprocess tests below try the real ones.
     monkeypatch.setattr(cli, "_interrupt_on_termination", lambda: None)
 
@@ -103,7 +105,13 @@ def refused(capsys, *args, code=2):
     (["generate", "text", "--prompt", "x", "--face", "me.png"], "face: got a picture for mode text"),
     (["generate", "text", "--prompt", "x", "--image", "me.png"], "image: got a picture for mode text"),
     (["generate", "reference", "--prompt", "x", "--consent", "--character", "anna"], "character: got 'anna'"),
-    (["generate", "reference", "--prompt", "x", "--consent", "--voice", "v.wav"], "voice"),
+    (["generate", "reference", "--prompt", "x", "--consent", "--voice", "/no/v.wav", "--say", "x"], "voice: got v.wav"),
+    (["generate", "reference", "--prompt", "x", "--consent", "--voice", "/dev/zero", "--say", "x"], "voice: got zero"),
+    (["generate", "text", "--prompt", "x", "--voice", "v.wav"], "voice: got a voice for mode text"),
+    (["generate", "text", "--prompt", "x", "--say", "x" * 601], "say: got 601 characters"),
+    (["generate", "text", "--prompt", "x", "--soundtrack", "/no/song.mp3"], "soundtrack: got song.mp3"),
+    (["generate", "text", "--prompt", "x", "--soundtrack-mode", "loud"], "soundtrack_mode: got 'loud'; needed one of"),
+    (["generate", "text", "--prompt", "x", "--sound-only", "--say", "hi", "--out", "/tmp/a.mp4"], "out: got a.mp4"),
     (["generate", "--from", "/no/such/file.mp4"], "from: got"),
     (["serve", "--port", "web"], "port: got 'web'"),
 ])
@@ -151,7 +159,7 @@ def test_generate_prints_the_result_as_json(fake, capsys, tmp_path):
     result = json.loads(printed)
     assert code == 0 and err == ""
     assert set(result) == {"file", "model", "mode", "seed", "width", "height", "num_frames", "fps", "seconds",
-                           "audio", "timings", "watermark_id", "consent_id"}
+                           "audio", "similarity", "notes", "timings", "watermark_id", "consent_id"}
     assert (result["file"], result["seed"], result["mode"]) == (str(out), 3, "text")
     assert out.read_bytes()[4:8] == b"ftyp"
     code, printed, _ = run(capsys, "jobs", "--json")
@@ -195,11 +203,44 @@ def test_characters_and_faces_make_the_cast(face):
     assert (second.faces, second.voice) == ((Path("c.png"), Path("d.jpg")), Path("say.WAV"))
 
 
+@pytest.mark.parametrize("content, name, is_voice", [
+    (b"RIFF\x24\x00\x00\x00WAVEfmt ", "a.png", True), (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "a.wav", False),
+    (b"\x89PNG\r\n\x1a\n", "a.mp3", False), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a.mp3", False),
+    (b"\xff\xfb\x90\x00", "a", True), (b"ID3\x04", "a", True), (b"fLaC", "a", True),
+    (b"\x00\x00\x00\x1cftypM4A ", "a.jpg", True), (b"\x00\x00\x00\x1cftypheic", "a.m4a", False),
+    (b"\x1aE\xdf\xa3", "a", True), (b"words", "a.wav", True), (b"words", "a.png", False), (b"", "a.wav", True),
+])
+def test_a_voice_is_told_from_a_face_by_its_content(tmp_path, content, name, is_voice):
+    (tmp_path / name).write_bytes(content)
+    one = cli._character(f"Ann={tmp_path / name}")
+    assert (one.voice is not None, len(one.faces)) == (is_voice, not is_voice)
+
+
+def test_from_a_video_a_new_voice_keeps_the_faces_and_asks_again(face):
+    stored = GenerationRequest(
+        mode="reference", prompt="x", consent=True, say="hello", soundtrack=Path("song.flac"),
+        characters=(Character(name="Ann", faces=(Path(face),), voice=Path("old.flac")), Character(name="Ben")),
+    )
+    def given(*flags):
+        return cli._request(cli._parser().parse_args(["generate", "--from", "clip.mp4", *flags]), stored)
+
+    assert given() == stored
+    ann, ben = given("--voice", "new.wav").characters
+    assert (ann.name, ann.faces, ann.voice, ben.name) == ("Ann", (Path(face),), Path("new.wav"), "Ben")
+    assert given("--voice", "new.wav").consent is False and given("--voice", "new.wav", "--consent").consent is True
+    changed = given("--say", "", "--soundtrack-mode", "mix", "--sound-only")
+    assert (changed.say, changed.soundtrack_mode, changed.sound_only, changed.consent) == ("", "mix", True, True)
+    assert given("--face", "b.png").characters == (Character(name="character1", faces=(Path("b.png"),)),)
+
+
 def test_models_as_json(data, capsys):
     code, printed, err = run(capsys, "models", "--json")
     rows = json.loads(printed)
     assert (code, err) == (0, "")
     assert [row["id"] for row in rows][:1] == ["pocket"] and all("available" in row for row in rows)
+    speech = {row["id"]: row for row in rows}["wan2.1-vace-1.3b"]["speech"]
+    assert (speech["id"], speech["licence"], speech["available"]) == ("pocket-tts", "CC-BY-4.0", False)
+    assert "eustlb/pocket-tts" in speech["reason"]
 
 
 def test_words_with_a_dash_in_front_are_words(data):

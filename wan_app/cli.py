@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.runtime.job import JobView
@@ -30,16 +31,23 @@ from wan_app.types import (
     JobEvent,
     Loading,
     Queued,
+    Similarity,
+    SoundtrackMode,
     Step,
 )
 
 # Flags of `generate` that are fields of the request under the same name.
 _FIELDS = (
     "prompt", "negative_prompt", "model", "weights", "width", "height", "seconds", "seed",
-    "num_inference_steps", "guidance_scale", "image", "last_image",
+    "num_inference_steps", "guidance_scale", "image", "last_image", "say", "soundtrack", "soundtrack_mode",
 )
-# By their names, files after `--character NAME=` that are a voice and not a face.
+# Files after `--character NAME=` whose content says nothing are a voice by their names.
 _VOICES = frozenset((".wav", ".mp3", ".flac", ".ogg", ".m4a"))
+# How pictures begin; WebP and HEIC are in containers that sounds come in too, so these are tried first.
+_PICTURES = re.compile(rb"\x89PNG|\xff\xd8|GIF8|RIFF....WEBP|....ftyp(?:hei|hev|mif1|msf1|avi[fs])", re.DOTALL)
+_SOUNDS = re.compile(
+    rb"RIFF|RF64|FORM|ID3|fLaC|OggS|\x1aE\xdf\xa3|\xff[\xe0-\xff]|....(?:ftyp|moov|mdat)", re.DOTALL
+)
 
 
 class UsageError(WanAppError):
@@ -195,10 +203,15 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--last-image", type=Path, metavar="F", help="last picture (image)")
     add("--face", type=Path, action="append", default=[], metavar="F",
         help="picture of character1 (reference); repeat for more pictures")
-    add("--voice", type=Path, metavar="F", help="how character1 sounds (models with voices)")
+    add("--voice", type=Path, metavar="F", help="3 to 30 s of how character1 sounds (reference)")
     add("--character", type=_character, action="append", default=[], metavar="NAME=F[,F2][,VOICE]",
-        help="pictures of one character (reference); repeat for more characters")
-    add("--consent", action="store_true", help="state that every person shown is you, or agrees")
+        help="pictures and voice of one character (reference); repeat for more characters")
+    add("--say", metavar="TEXT", help='what is spoken; so is speech in quotes in the prompt: character1 says "..."')
+    add("--soundtrack", type=Path, metavar="F", help="sound under the whole clip")
+    add("--soundtrack-mode", metavar="|".join(get_args(SoundtrackMode)),
+        help="auto: quietly under other sound; mix: as loud as it is; replace: in place of the model's own")
+    add("--sound-only", action="store_true", help="make only the voice, as a WAV file")
+    add("--consent", action="store_true", help="state that every person shown or heard is you, or agrees")
 
 
 def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> GenerationRequest:
@@ -213,15 +226,22 @@ def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> Gene
     }
     if args.seconds is not None:
         given["num_frames"] = None  # the stored count would win over the seconds
-    if args.voice and not args.face:
-        raise InvalidRequest("voice", "a voice without a face", "--face pictures of the same character")
-    first = (Character(name="character1", faces=tuple(args.face), voice=args.voice),) if args.face else ()
-    if first or args.character:
-        given["characters"] = (*first, *args.character)
-        given["consent"] = False  # the stored statement was about the stored faces
+    if people := _people(args, stored.characters if stored else ()):
+        given["characters"] = people
+        given["consent"] = False  # the stored statement was about the stored faces and voices
     if args.consent:
         given["consent"] = True
+    if args.sound_only:
+        given["sound_only"] = True
     return replace(stored or GenerationRequest(mode=mode, prompt=""), **given)
+
+
+def _people(args: argparse.Namespace, stored: tuple[Character, ...]) -> tuple[Character, ...]:
+    """The characters that the flags give; none if they leave the stored ones as they are."""
+    if args.voice and stored and not (args.face or args.character):
+        return (replace(stored[0], voice=args.voice), *stored[1:])
+    first = Character(name="character1", faces=tuple(args.face), voice=args.voice)
+    return (*([first] if args.face or args.voice else ()), *args.character)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -235,13 +255,25 @@ def _size(text: str) -> tuple[int, int]:
 def _character(text: str) -> Character:
     name, _, listed = text.partition("=")
     files = [Path(file) for file in listed.split(",") if file]
-    voices = [file for file in files if file.suffix.lower() in _VOICES]
+    voices = [file for file in files if _is_sound(file)]
     faces = tuple(file for file in files if file not in voices)
-    if not name.strip() or not faces or len(voices) > 1:
+    if not name.strip() or not files or len(voices) > 1:
         raise InvalidRequest(
             "character", repr(text[:80]), "NAME=face.png, with more pictures or one voice clip after commas"
         )
     return Character(name=name.strip(), faces=faces, voice=voices[0] if voices else None)
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether a file is a voice and not a face; by its first bytes, for names may say anything."""
+    head = b""
+    with suppress(OSError, ValueError):  # what is wrong with a file is told when it is read
+        if file.is_file():
+            with file.open("rb") as stream:
+                head = stream.read(16)
+    if _PICTURES.match(head):
+        return False
+    return bool(_SOUNDS.match(head)) or file.suffix.lower() in _VOICES
 
 
 def _whole(name: str) -> Any:
@@ -299,9 +331,21 @@ def _told(job: JobView, *, as_json: bool) -> int:
     else:
         one = job.result
         print(one.file)
-        print(f"{one.width}x{one.height}, {one.num_frames} frames, {one.seconds:g} s, seed {one.seed}, "
-              f"made in {one.timings.get('total', 0):.1f} s", file=sys.stderr)
+        what = f"{one.width}x{one.height}, {one.num_frames} frames" if one.num_frames else "sound"
+        print(f"{what}, {one.seconds:.4g} s, seed {one.seed}, made in {one.timings.get('total', 0):.1f} s",
+              file=sys.stderr)
+        for line in (*map(_alike, one.similarity), *one.notes):
+            print(line, file=sys.stderr)
     return job.exit_code
+
+
+def _alike(one: Similarity) -> str:
+    """How near a character is to its references, in numbers."""
+    said = [f"{name} {value:.0%} alike" for name, value in (("face", one.identity), ("voice", one.timbre))
+            if value is not None]
+    if one.pitch is not None:
+        said.append(f"pitch {one.pitch:+.1f} semitones")
+    return f"{one.character}: {', '.join(said) or 'nothing to compare'}"
 
 
 def _interrupt_on_termination() -> None:
