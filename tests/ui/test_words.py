@@ -46,7 +46,8 @@ def test_readout_tells_frames_the_written_size_and_sound(native: bool, sound: st
 
 
 @pytest.mark.parametrize(("channels", "loudness", "offset", "said"), [
-    (1, -16.2, 0.0, "Mono sound · 48 kHz · −16 LUFS · 0 ms behind the picture"),
+    (1, -16.2, 0.0, "Mono sound · 48 kHz · −16 LUFS · in step with the picture"),
+    (2, None, 0.03, "Stereo sound · 48 kHz · 30 ms behind the picture"),
     (2, None, -0.012, "Stereo sound · 48 kHz · 12 ms ahead of the picture"), (1, None, None, "Mono sound · 48 kHz"),
 ])
 def test_sound_is_told_as_measured(channels: int, loudness: float | None, offset: float | None, said: str) -> None:

@@ -18,8 +18,8 @@ studio = Client("http://127.0.0.1:7860")
 video, result = studio.predict(
     prompt="a boy with a blue hat waves in the forest", seconds=2, api_name="/text_to_video")
 video, result = studio.predict(
-    prompt="character1 dances in the snow", faces=[handle_file("face.png")], consent=True,
-    api_name="/reference_to_video")"""
+    prompt="character1 talks in the snow", faces=[handle_file("face.png")], voice=handle_file("voice.wav"),
+    say="Hello, it is cold here.", consent=True, api_name="/reference_to_video")"""
 
 
 def build(catalogue: Catalogue, settings: Settings) -> gr.HTML:
@@ -39,7 +39,7 @@ def _intro(catalogue: Catalogue, settings: Settings) -> str:
     return (
         "<h2>What this is</h2>"
         f"<p>A studio that makes short videos{where}: from <b>words</b>, from a <b>first picture</b>, "
-        f"or with <b>people</b> you show it. No account,{upload} no graphics card needed.</p>"
+        f"or with <b>people</b> whose face and voice you give it. No account,{upload} no graphics card needed.</p>"
         f"<p>It starts with <b>{escape(default.title)}</b>. {escape(default.about)} "
         "A photograph works too: the result is a cartoon in the photograph's main colours. "
         "Larger open models can be chosen too, once their weights are in place.</p>"
@@ -52,8 +52,8 @@ def models(catalogue: Catalogue) -> str:
     """The table of models."""
     rows = "".join(_row(catalogue, spec) for spec in catalogue.specs.values())
     return (
-        "<h2>Models</h2><div class='scroll'><table><thead><tr><th>Model</th><th>Makes video from</th><th>Licence</th>"
-        f"<th>Memory</th><th>On this computer</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        "<h2>Models</h2><div class='scroll'><table><thead><tr><th>Model</th><th>Makes video from</th><th>Sound</th>"
+        f"<th>Licence</th><th>Memory</th><th>On this computer</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -64,8 +64,15 @@ def _row(catalogue: Catalogue, spec: ModelSpec) -> str:
     memory = gigabytes(min(spec.memory.values())) if spec.memory else "?"
     return (
         f"<tr><td><b>{escape(spec.title)}</b><br><code>{escape(spec.id)}</code></td>"
-        f"<td>{escape(', '.join(spec.tasks))}</td><td>{escape(spec.licence)}</td><td>{memory}</td><td>{here}</td></tr>"
+        f"<td>{escape(', '.join(spec.tasks))}</td><td>{_sound(spec)}</td><td>{escape(spec.licence)}</td>"
+        f"<td>{memory}</td><td>{here}</td></tr>"
     )
+
+
+def _sound(spec: ModelSpec) -> str:
+    if not spec.native_audio:
+        return "speech laid over"
+    return "its own" + (", in a voice you give" if spec.max_voices else "")
 
 
 def _privacy(settings: Settings) -> str:
@@ -73,8 +80,10 @@ def _privacy(settings: Settings) -> str:
     if settings.local:
         where = f" in <code>{escape(str(settings.data_dir))}</code>"
     return (
-        f"<h2>Your pictures and videos</h2><p>They stay{where}. Pictures are stored without their metadata "
-        "(place, camera, time). The page loads nothing from elsewhere and reports to nobody. The settings and "
-        "the seed are written into each MP4, so that it can be made again.</p>"
-        "<p>Show people only with their consent, and say that a video is generated when you pass it on.</p>"
+        f"<h2>Your pictures, recordings and videos</h2><p>They stay{where}. Pictures and recordings are stored "
+        "without their metadata (place, camera, time); the browser keeps none of them. The page loads nothing from "
+        "elsewhere and reports to nobody. The settings and the seed are written into each MP4, so that it can be "
+        "made again.</p>"
+        "<p>Show people and use their voices only with their consent, and say that a video is generated when you "
+        "pass it on.</p>"
     )

@@ -26,15 +26,23 @@ _SOUNDTRACK_MODES = [("Automatic", "auto"), ("Mix both", "mix"), ("Soundtrack on
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The models as the page offers them; `missing` says in words what an absent one needs."""
+    """The models as the page offers them; `missing` says in words what an absent one needs.
+
+    `speech` is a sentence on who speaks for a model without sound of its own.
+    """
 
     specs: dict[str, ModelSpec]
     missing: dict[str, str]
+    speech: str = ""
 
     @classmethod
     def of(cls, rows: list[dict[str, Any]]) -> Catalogue:
         """From what `Services.models` says just now."""
-        return cls(registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]})
+        speech = next((row["speech"] for row in rows if row.get("speech")), None)
+        return cls(
+            registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]},
+            _spoken_by(speech) if speech else "",
+        )
 
     def doing(self, mode: Mode) -> list[ModelSpec]:
         """Models for a tab, those at hand first."""
@@ -55,7 +63,13 @@ class Catalogue:
         """A line on what the model is, and what it needs if it is not here."""
         reason = self.missing.get(spec.id)
         needs = f'<p class="needs">{escape(reason)}</p>' if reason else ""
-        return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}</p>{needs}'
+        speech = "" if spec.native_audio else f" {self.speech}"
+        return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}{escape(speech)}</p>{needs}'
+
+
+def _spoken_by(speech: dict[str, Any]) -> str:
+    here = "" if speech["available"] else f", not on this computer ({gigabytes(speech['download_bytes'])})"
+    return f"It makes no sound itself; words are spoken by {speech['title']}, {speech['licence']}{here}."
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def build(catalogue: Catalogue) -> Panel:
             with gr.Group():
                 panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
             prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
-            say_box(panel, 'Optional, spoken by character1. For others write in the prompt: character2 says "Hello".')
+            say_box(panel, "Optional, spoken by character1. With several people, a line for each: character2: Hello.")
             for number, insert in enumerate(inserts, 1):
                 insert.click(
                     None, panel.fields["prompt"], panel.fields["prompt"],

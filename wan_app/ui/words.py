@@ -111,14 +111,15 @@ def readout(spec: ModelSpec, size: str, seconds: float) -> str:
 
 
 def sound_of(audio: AudioInfo) -> str:
-    """ "Mono sound · 48 kHz · −16 LUFS · 0 ms behind the picture": the sound of a result, as it was measured."""
+    """ "Mono sound · 48 kHz · −16 LUFS · in step with the picture": the sound of a result, as it was measured."""
     channels = {1: "Mono", 2: "Stereo"}.get(audio.channels, f"{audio.channels}-channel")
     facts = [f"{channels} sound", f"{audio.sample_rate / 1000:g} kHz"]
     if audio.loudness is not None:
         facts.append(f"{audio.loudness:.0f} LUFS".replace("-", "−"))
     if audio.offset is not None:
-        side = "ahead of" if audio.offset <= -0.0005 else "behind"
-        facts.append(f"{abs(audio.offset) * 1000:.0f} ms {side} the picture")
+        late = round(audio.offset * 1000)
+        side = f"{abs(late)} ms {'behind' if late > 0 else 'ahead of'}" if late else "in step with"
+        facts.append(f"{side} the picture")
     return " · ".join(facts)
 
 
