@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import soundfile
 from PIL import Image
 
 from tests import fakes
@@ -190,6 +191,42 @@ def test_from_repeats_exactly_and_flags_change_what_they_name(fake, capsys, tmp_
     assert "mode: got 'text'; needed reference" in refused(capsys, "generate", "text", "--from", first)
     # The stored consent was for the stored face.
     assert refused(capsys, "generate", "--from", first, "--face", face).startswith("consent: got no consent")
+
+
+@pytest.fixture
+def voice(tmp_path):
+    """An MP3 by its name only; four seconds of hum."""
+    path = tmp_path / "me.mp3"
+    soundfile.write(path, fakes.tone(150, 4, 16000), 16000, format="WAV")
+    return path
+
+
+SILENT = ["--model", "wan2.1-vace-1.3b", "--size", "256x256"]
+
+
+def test_a_face_a_voice_and_words_make_a_video_with_sound(fake, capsys, tmp_path, face, voice):
+    first, again = tmp_path / "first.mp4", tmp_path / "again.mp4"
+    args = ["generate", "reference", *SHORT, *SILENT, "--face", face, "--voice", voice, "--say", "one two three",
+            "--soundtrack", voice, "--soundtrack-mode", "mix", "--consent"]
+    code, printed, err = run(capsys, *args, "--out", first, "--json")
+    result = json.loads(printed)
+    assert (code, err) == (0, "") and result["audio"]["sample_rate"] == 48000 and abs(result["audio"]["offset"]) < 0.02
+    for start in ("Voice of character1: its name", "Soundtrack: its name", "Spoken by Pocket TTS"):
+        assert any(note.startswith(start) for note in result["notes"]), start
+    voice.unlink()  # the studio keeps its own copy
+    code, printed, err = run(capsys, "generate", "--from", first, "--out", again)
+    assert code == 0 and again.read_bytes() == first.read_bytes()
+    assert "Spoken by Pocket TTS by Kyutai (CC-BY-4.0)" in err
+    assert refused(capsys, "generate", "--from", first, "--voice", face).startswith("consent: got no consent")
+
+
+def test_sound_alone(fake, capsys, tmp_path, voice):
+    out = tmp_path / "voice.wav"
+    args = ["generate", "reference", *SILENT, "--voice", voice, "--consent", "--sound-only", "--out", out]
+    assert refused(capsys, *args).startswith("say: got nothing; needed words")
+    code, printed, err = run(capsys, *args, "--say", "one two three")
+    assert (code, printed) == (0, f"{out}\n") and err.startswith("sound, 0.3 s, seed ")
+    assert soundfile.info(out).duration == pytest.approx(0.3)
 
 
 def test_characters_and_faces_make_the_cast(face):

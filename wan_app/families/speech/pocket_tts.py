@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wan_app.errors import InvalidRequest
 from wan_app.families.base import Plan, cancel_points
 from wan_app.families.speech.base import Recording, Speaker, resampled
 from wan_app.families.speech.spec import Part, SpeechSpec
@@ -88,6 +89,8 @@ class PocketTTSSpeaker:
 
         for token in self.processor.tokenizer.all_special_tokens:
             text = text.replace(token, " ")  # words of a person, never places in the prompt
+        if not text.strip():
+            raise InvalidRequest("say", "nothing that can be spoken", "words")
         with torch.no_grad(), torch.random.fork_rng(devices=[]), cancel_points(self._blocks(), report.check):
             torch.manual_seed(seed)
             latents = None if voice is None else self._listen(voice)
