@@ -184,12 +184,20 @@ def test_each_character_speaks_in_its_own_voice(settings, silent, voice, monkeyp
     sent, speaker = heard(monkeypatch), FakeSpeaker()
     people = (Character(name="Ann", voice=voice), Character(name="Ben", faces=(Path("b.png"),)))
     request = replace(SAYING, mode="reference", characters=people, say="Ann: one two\nBen: three\nAnn: four")
-    make(settings, Report(), request=request, speaker=speaker)
+    result = make(settings, Report(), request=request, speaker=speaker)
+    assert not any("not heard" in note for note in result.notes)
     assert speaker.spoken == [("one two", 4.0, 3), ("three", None, 4), ("four", 4.0, 5)]
     [sound] = sent
     # Ann's 0.2 s, a pause of 0.25, Ben's 0.1, a pause, Ann's 0.1.
     assert level(sound, 300, 0, 0.2) > 0.1 and level(sound, 200, 0.45, 0.55) > 0.1 and level(sound, 300, 0.8, 0.9) > 0.1
     assert np.abs(sound.samples[0][round(0.21 * RATE):round(0.44 * RATE)]).max() < 1e-3
+
+
+def test_a_voice_without_a_line_is_told(settings, silent, voice):
+    people = (Character(name="Ann", voice=voice), Character(name="Ben", voice=voice))
+    result = make(settings, Report(), request=replace(SAYING, mode="reference", characters=people, say="Ben: one"))
+    assert "The voice of Ann is not heard: no line is theirs" in result.notes
+    assert not any("own" in note for note in result.notes)
 
 
 def test_words_that_are_too_long_are_cut_and_that_is_said(settings, silent):

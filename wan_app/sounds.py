@@ -63,8 +63,10 @@ def spoken(
     pause = np.zeros(round(_BETWEEN_LINES * rate), np.float32)
     samples = np.concatenate([part for one in said for part in (pause, one.samples)][1:])[None]
     notes = [f"Spoken by {model.title} ({model.licence})"]
-    if any((line.character or "") not in voices for line in lines):
+    speaking = {line.character or "" for line in lines}
+    if not speaking <= voices.keys():
         notes.append("A line without a voice clip is spoken in a voice of the speech model's own")
+    notes += (f"The voice of {name} is not heard: no line is theirs" for name in voices if name not in speaking)
     return Sound(at_loudness(samples, rate), rate), tuple(notes)
 
 

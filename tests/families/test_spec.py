@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,15 @@ import pytest
 from wan_app.errors import InvalidRequest
 from wan_app.families import registry
 from wan_app.families.base import prompt_calling
+from wan_app.families.spec import ModelSpec
 from wan_app.types import Character, GenerationRequest
 
 POCKET = registry.get("pocket")
+SILENT = replace(POCKET, native_audio=False, max_characters=2)
+SPEAKING = replace(POCKET, native_audio=True, max_voices=1, max_characters=2)
+SOUND_WITHOUT_VOICES = replace(SPEAKING, max_voices=0)
+ANN, BEN = (Character(name=name, voice=Path("voice.wav")) for name in ("Ann", "Ben"))
+FACE = Character(name="Cy", faces=(Path("a.png"),))
 
 
 def resolved(**wanted: object) -> GenerationRequest:
@@ -38,3 +45,48 @@ def test_characters_are_called_by_names_that_the_model_knows(prompt: str, said: 
     people = tuple(Character(name=name, faces=(Path("a.png"),)) for name in ("Ann", "Anna"))
     request = GenerationRequest(mode="reference", prompt=prompt, characters=people)
     assert prompt_calling(request, ["character1", "character2"]) == said
+
+
+def reference(spec: ModelSpec, *people: Character, **wanted: object) -> GenerationRequest:
+    asked = {"mode": "reference", "prompt": "a park", "characters": people, "say": "hello", **wanted}
+    return spec.resolve(GenerationRequest(**asked))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spec, people, wanted", [
+    (SILENT, (ANN, BEN), {}), (SILENT, (FACE, BEN), {}), (SPEAKING, (ANN, FACE), {}),
+    # A model with sound needs no words for a voice; the speech model does, from wherever.
+    (SPEAKING, (ANN,), {"say": ""}), (SILENT, (ANN,), {"say": "", "prompt": 'Ann says "Hello"'}),
+    (SILENT, (FACE,), {"soundtrack": Path("song.mp3"), "soundtrack_mode": "replace", "say": ""}),
+    (SPEAKING, (ANN,), {"soundtrack": Path("song.mp3"), "soundtrack_mode": "replace"}),
+    (SILENT, (ANN,), {"sound_only": True, "prompt": ""}), (SPEAKING, (FACE,), {"sound_only": True, "say": ""}),
+])
+def test_a_person_has_a_face_or_a_voice_or_both(
+    spec: ModelSpec, people: tuple[Character, ...], wanted: dict[str, object]
+) -> None:
+    assert reference(spec, *people, **wanted).characters == people
+
+
+@pytest.mark.parametrize("spec, people, wanted, said", [
+    (SILENT, (), {}, "^face: got no picture and no voice"), (SOUND_WITHOUT_VOICES, (), {}, "^face: got no picture;"),
+    (SILENT, (Character(name="Ann"),), {}, "^face: got no picture for Ann"),
+    (SPEAKING, (ANN, BEN), {}, "^voice: got 2 voice clips; needed at most 1"),
+    (SOUND_WITHOUT_VOICES, (ANN,), {}, "^face: got no picture for Ann"),
+    (SOUND_WITHOUT_VOICES, (replace(ANN, faces=FACE.faces),), {}, "^voice: got 1 voice clips; needed at most 0"),
+    (SILENT, (ANN, replace(BEN, name="ann ")), {}, "^characters: got two of the same name"),
+    (SILENT, (replace(ANN, name=" "),), {}, "^characters: got nothing"),
+    (SILENT, (replace(ANN, name=None),), {}, "^characters: got NoneType"),  # type: ignore[arg-type]
+    (SILENT, (ANN,), {"say": ""}, "^say: got nothing; needed words for the voice"),
+    (SILENT, (FACE,), {"say": "", "sound_only": True}, "^say: got nothing"),
+    (SILENT, (ANN,), {"soundtrack": Path("a.mp3"), "soundtrack_mode": "replace"}, "^soundtrack_mode: got replace"),
+    (SILENT, (ANN,), {"prompt": ""}, "^prompt: got nothing"),
+])
+def test_what_cannot_be_shown_or_heard_is_refused(
+    spec: ModelSpec, people: tuple[Character, ...], wanted: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        reference(spec, *people, **wanted)
+
+
+def test_sound_alone_has_no_soundtrack() -> None:
+    request = reference(SILENT, ANN, sound_only=True, soundtrack=Path("song.mp3"), soundtrack_mode="replace")
+    assert request.soundtrack is None

@@ -225,7 +225,8 @@ class ModelSpec:
         if self.native_audio:
             return
         voiced = request.sound_only or any(one.voice for one in request.characters)
-        if (voiced or request.say) and request.soundtrack and request.soundtrack_mode == "replace":
+        replaced = request.soundtrack and request.soundtrack_mode == "replace" and not request.sound_only
+        if replaced and (voiced or request.say):
             raise InvalidRequest("soundtrack_mode", "replace, with words to say", "mix or auto, or nothing to say")
         if voiced and not spoken_lines(request):
             raise InvalidRequest(
