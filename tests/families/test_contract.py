@@ -88,6 +88,18 @@ def test_frames_have_exactly_the_shape_asked(loaded: Loaded, mode: str, grid_ste
     assert (output.audio is None) is not loaded.spec.native_audio
 
 
+@pytest.mark.parametrize("loaded", [name for name, case in CASES.items() if case.spec().native_audio], indirect=True)
+def test_a_model_with_sound_makes_it_as_long_as_the_clip(loaded: Loaded) -> None:
+    request = loaded.request(loaded.spec.tasks[0])
+    output = loaded.pipeline.generate(request, Recorder())
+    assert output.audio is not None and output.sample_rate in (16000, 24000, 32000, 44100, 48000)
+    assert output.audio.dtype == np.float32 and np.isfinite(output.audio).all() and np.abs(output.audio).max() <= 1
+    assert output.audio.shape[1] == round(loaded.spec.seconds_of(request.num_frames) * output.sample_rate)
+    assert output.audio.any()
+    alone = loaded.pipeline.generate(loaded.request(loaded.spec.tasks[0], sound_only=True, say="hello"), Recorder())
+    assert alone.frames is None and alone.audio is not None and alone.audio.any()
+
+
 def test_the_seed_decides(loaded: Loaded) -> None:
     first = loaded.frames(seed=7)
     assert np.array_equal(first, loaded.frames(seed=7))

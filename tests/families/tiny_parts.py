@@ -71,16 +71,31 @@ def change(file: Path, **values: object) -> None:
 
 
 def tokenizer():  # type: ignore[no-untyped-def]
-    """A Unigram tokenizer that needs no download."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    """A T5TokenizerFast that needs no download."""
     from transformers import T5TokenizerFast
+
+    return T5TokenizerFast(
+        tokenizer_object=unigram(), eos_token="</s>", pad_token="<pad>", unk_token="<unk>", extra_ids=0
+    )
+
+
+def gemma_tokenizer():  # type: ignore[no-untyped-def]
+    """As `tokenizer`, of Gemma's class and with a limit, which LTX pipelines read."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=unigram(), eos_token="</s>", pad_token="<pad>", unk_token="<unk>", model_max_length=1024
+    )
+
+
+def unigram():  # type: ignore[no-untyped-def]
+    """Words of the tests, letters for the rest."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0)]
     pieces += [("▁" + word, -2.0) for word in _WORDS]
     pieces += [(letter, -6.0) for letter in "▁abcdefghijklmnopqrstuvwxyz0123456789.,"]
-    unigram = Tokenizer(models.Unigram(pieces, unk_id=2))
-    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
-    unigram.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return T5TokenizerFast(
-        tokenizer_object=unigram, eos_token="</s>", pad_token="<pad>", unk_token="<unk>", extra_ids=0
-    )
+    words = Tokenizer(models.Unigram(pieces, unk_id=2))
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return words

@@ -23,7 +23,7 @@ def load_component(cls: Any, folder: Path, name: str, dtype: Any, quantization: 
     """
     extra = {} if quantization == "none" else {"quantization_config": _bitsandbytes(cls, quantization, dtype)}
     model, info = cls.from_pretrained(
-        folder, subfolder=name, torch_dtype=dtype, use_safetensors=True, local_files_only=True,
+        folder, subfolder=name, dtype=dtype, use_safetensors=True, local_files_only=True,
         output_loading_info=True, **extra,
     )  # fmt: skip
     faults = [*(info.get("missing_keys") or ()), *(info.get("mismatched_keys") or ())]

@@ -7,6 +7,7 @@ squares fit takes a fraction of a second, and is right for whatever weights were
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -33,18 +34,31 @@ class LatentPreview:
 
     @classmethod
     def fit(cls, vae: Any) -> LatentPreview:
-        """Encode patches of random colour with an AutoencoderKLWan and solve for the matrix."""
+        """The matrix of an AutoencoderKLWan."""
+        return cls.solve(
+            lambda clip: normalise(vae, vae.encode(clip.to(vae.device, vae.dtype)).latent_dist.mode()),
+            cell=int(vae.config.scale_factor_spatial), frames=_FIT_FRAMES,
+        )
+
+    @classmethod
+    def solve(cls, encode: Callable[[torch.Tensor], torch.Tensor], *, cell: int, frames: int) -> LatentPreview:
+        """Encode patches of random colour and solve for the matrix.
+
+        Args:
+            encode: a clip (1, 3, frames, h, w) in [-1, 1] to normalised latents (1, z_dim, F, h/cell, w/cell).
+            cell: pixels to a side of one latent.
+            frames: as many as give two latent frames, since a first one often codes a single frame.
+        """
         import torch
 
-        cell = int(vae.config.scale_factor_spatial)
         colours = torch.rand(1, 3, _FIT_CELLS, _FIT_CELLS, generator=torch.Generator().manual_seed(0))
         # Smooth patches of three cells: a latent describes its neighbourhood, not its cell alone.
         colours = torch.nn.functional.avg_pool2d(colours, 3, stride=1, padding=1, count_include_pad=False)
         colours = (colours - colours.mean()) / colours.std() * 0.5
         picture = torch.nn.functional.interpolate(colours.clamp(-1, 1), scale_factor=cell, mode="bilinear")
-        clip = picture[:, :, None].expand(-1, -1, _FIT_FRAMES, -1, -1)
+        clip = picture[:, :, None].expand(-1, -1, frames, -1, -1)
         with torch.no_grad():
-            latents = normalise(vae, vae.encode(clip.to(vae.device, vae.dtype)).latent_dist.mode())
+            latents = encode(clip)
         cells = torch.nn.functional.avg_pool2d(picture, cell)[0, :, None]
         wanted = cells.expand(-1, latents.shape[2], -1, -1).flatten(1).T
         rows = latents[0].flatten(1).T.float().cpu()

@@ -1,0 +1,319 @@
+"""LTX-2 and LTX-2.5: video and its sound in one pass, through diffusers' LTX2 pipelines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
+from wan_app.families.frames import cover, given_frames, keep_given
+from wan_app.families.previews import LatentPreview
+from wan_app.families.running import Progress, interruptible
+from wan_app.families.sounding import prompt_saying, sound_of
+from wan_app.families.spec import ModelSpec, Shape
+from wan_app.families.stills import as_video_still
+from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_LTX2 = ModelSpec(
+    id="ltx-2",
+    family="ltx",
+    title="LTX-2",
+    about="Video with its own sound, speech included, up to ten seconds.",
+    licence="LTX-2 Community License",
+    repository="Lightricks/LTX-2",
+    # Not pinned, here and below: the hub was out of reach from where this was written, and a commit
+    # that does not exist would fail every download.
+    revision="main",
+    parameters=18_900_000_000,
+    # Computed in bf16, for the folders that the pipeline reads: transformer 37.8 GB, Gemma 3 24.4 GB,
+    # connectors 2.9 GB, autoencoder 2.4 GB, sound 0.2 GB. The repository holds much more beside them.
+    download_bytes=67_700_000_000,
+    # Computed, not measured, for 121 frames of 1216x704 with every component on the card: the above and
+    # about 6 GB of activations; int8 and nf4 are for the transformer and the text encoder, whose
+    # embeddings (2 GB) stay as they are.
+    memory={"none": 73_700_000_000, "int8": 43_600_000_000, "nf4": 29_100_000_000},
+    tasks=("text", "image"),
+    fps=24.0,
+    frame_step=8,
+    min_frames=9,
+    max_frames=257,
+    default_frames=121,
+    shapes=(
+        Shape("Wide", 768, 512), Shape("Tall", 512, 768), Shape("Square", 640, 640),
+        Shape("Wide 720p", 1216, 704), Shape("Tall 720p", 704, 1216),
+    ),
+    size_multiple=32,
+    min_side=256,
+    max_area=1280 * 704,
+    num_inference_steps=40,
+    guidance_scale=3.0,
+    native_audio=True,
+    takes_last_image=True,
+    pipeline_class="LTX2Pipeline",
+)  # fmt: skip
+
+SPECS = (
+    _LTX2,
+    replace(
+        _LTX2,
+        id="ltx-2.5",
+        title="LTX-2.5",
+        about="Video with its own sound at 48 kHz, speech included, up to ten seconds.",
+        licence="LTX-2.x Community License (the hub asks for your agreement before it sends the files)",
+        repository="Lightricks/LTX-2.5-Diffusers",
+        # Transformer 18.9 billion and connectors 3.2, computed from the architecture.
+        parameters=22_100_000_000,
+        # Computed in bf16: transformer 37.8 GB, Gemma 4 24 GB, connectors 6.3 GB, autoencoder 2.4 GB,
+        # sound 0.4 GB.
+        download_bytes=70_900_000_000,
+        memory={"none": 77_100_000_000, "int8": 47_400_000_000, "nf4": 32_900_000_000},
+        num_inference_steps=30,
+    ),
+)
+
+# What the authors publish for each generation: the block whose skipping guides (one number), whether
+# sound and picture see each other's noise level, and the compression of the pictures it learned from.
+_OF_ITS_OWN = {
+    "ltx-2": {"spatio_temporal_guidance_blocks": [29], "use_cross_timestep": False},
+    "ltx-2.5": {"spatio_temporal_guidance_blocks": [28], "use_cross_timestep": True},
+}
+_IMAGE_CRF = {"ltx-2": 33, "ltx-2.5": 18}
+# Beside the request's own: guidance of the sound, of skipped blocks, and of picture and sound alone.
+_GUIDANCE = {
+    "stg_scale": 1.0, "modality_scale": 3.0, "guidance_rescale": 0.7, "audio_guidance_scale": 7.0,
+    "audio_stg_scale": 1.0, "audio_modality_scale": 3.0, "audio_guidance_rescale": 0.7,
+}  # fmt: skip
+_NO_GUIDANCE = {
+    "stg_scale": 0.0, "modality_scale": 1.0, "guidance_rescale": 0.0, "audio_guidance_scale": 1.0,
+    "audio_stg_scale": 0.0, "audio_modality_scale": 1.0, "audio_guidance_rescale": 0.0,
+}  # fmt: skip
+_MAX_WORDS = 1024  # tokens; what the text encoder was trained with
+CANCEL_AT = {
+    "Gemma3DecoderLayer", "Gemma4TextDecoderLayer", "Gemma4UnifiedTextDecoderLayer", "LTX2TransformerBlock1d",
+    "LTX2VideoTransformerBlock", "LTX2VideoResnetBlock3d", "LTX2AudioResnetBlock", "ResBlock",
+}  # fmt: skip
+
+
+def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
+    """The pipeline from a folder in the repository's layout, placed whole on `plan.device`.
+
+    Raises:
+        ModelUnavailable: a component lacks tensors.
+    """
+    from diffusers import LTX2Pipeline
+
+    parts = ltx_parts(LTX2Pipeline.load_config(weights, local_files_only=True), plan, weights)
+    # Helpers that write longer prompts and guess durations: gigabytes for what is not used here.
+    unused = {"prompt_enhancer": None, "processor": None, "duration_head": None}
+    pipe = LTX2Pipeline.from_pretrained(weights, local_files_only=True, **parts, **unused)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.vae.enable_tiling()
+    return LtxRunner(spec, pipe.to(plan.device))
+
+
+def ltx_parts(index: dict[str, Any], plan: Plan, weights: Path) -> dict[str, Any]:
+    """The components with tensors, each read whole. The index tells which text encoder and vocoder it is."""
+    import torch
+    import transformers
+    from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors, vocoder
+
+    from wan_app.families.checkpoints import load_component
+
+    large = {
+        "transformer": LTX2VideoTransformer3DModel,
+        "text_encoder": getattr(transformers, index["text_encoder"][1]),
+    }
+    small = {
+        "connectors": (LTX2TextConnectors, torch.bfloat16),
+        "vae": (AutoencoderKLLTX2Video, torch.bfloat16),
+        # Sound in bf16 hisses; in fp32 these two are 0.4 GB.
+        "audio_vae": (AutoencoderKLLTX2Audio, torch.float32),
+        "vocoder": (getattr(vocoder, index["vocoder"][1]), torch.float32),
+    }
+    return {
+        name: load_component(cls, weights, name, torch.bfloat16, plan.quantization)
+        for name, cls in large.items()
+    } | {name: load_component(cls, weights, name, dtype) for name, (cls, dtype) in small.items()}
+
+
+class LtxRunner:
+    """A loaded LTX2 pipeline behind the app's seam.
+
+    Args:
+        pipe: an LTX2Pipeline, placed on its device.
+    """
+
+    def __init__(self, spec: ModelSpec, pipe: Any) -> None:
+        from diffusers import LTX2ConditionPipeline
+
+        self.spec, self.pipe = spec, pipe
+        # The same components behind the pipeline that takes given frames.
+        self.image_pipe = LTX2ConditionPipeline(**pipe.components)
+        self.image_pipe.set_progress_bar_config(disable=True)
+        self.preview = fit_preview(pipe.vae)
+        # Seconds that decoding took per pixel of video, the last time; the tail of the ETA.
+        self._decode_rate = 0.0
+
+    def generate(self, request: GenerationRequest, report: Reporter) -> Output:
+        """Encode, denoise, decode; see `base.Pipeline.generate`."""
+        import torch
+
+        numbers = numbers_of(request)
+        if request.sound_only:
+            # The picture is thrown away: the smallest one costs least.
+            numbers = numbers._replace(width=self.spec.min_side, height=self.spec.min_side)
+        with self._clean(report), torch.no_grad():
+            report(Loading("Reading the prompt"))
+            embeds = self._read(request, numbers)
+            if given := list(given_frames(request)):
+                report(Loading("Looking at the pictures"))
+            conditions = [self._condition(path, index, numbers) for index, path in given]
+            latents, audio_latents = self._denoise(numbers, embeds, conditions, report)
+            report(Exporting("Decoding"))
+            frames = None if request.sound_only else keep_given(self._decode(latents), request)
+            audio = self._sound(audio_latents, numbers)
+        return Output(frames=frames, audio=audio, sample_rate=self.sample_rate)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound it makes, in Hz."""
+        return int(self.pipe.vocoder.config.output_sampling_rate)
+
+    def close(self) -> None:
+        """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
+        self.pipe.remove_all_hooks()
+        del self.pipe, self.image_pipe, self.preview
+
+    def _read(self, request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
+        """The text encoder's states of prompt and negative prompt, by the pipeline's argument names."""
+        states = self.pipe.encode_prompt(
+            prompt=prompt_saying(request),
+            negative_prompt=request.negative_prompt,
+            do_classifier_free_guidance=numbers.guidance_scale > 1,
+            max_sequence_length=_MAX_WORDS,
+        )
+        names = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
+        return dict(zip(names, states))
+
+    def _condition(self, path: Path, index: int, numbers: Numbers) -> Any:
+        """A given frame, compressed as those were that the model learned from."""
+        from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+
+        picture = cover(path, (numbers.width, numbers.height))
+        # crf=0: done here with the ffmpeg that is here, where diffusers would ask for PyAV.
+        return LTX2VideoCondition(as_video_still(picture, _IMAGE_CRF[self.spec.id]), index=index, crf=0)
+
+    def _denoise(
+        self, numbers: Numbers, embeds: dict[str, Any], conditions: list[Any], report: Reporter
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents of video (1, C, F, h, w) and sound (1, C, T, bins), ready for their decoders."""
+        import torch
+
+        guidance = _GUIDANCE if numbers.guidance_scale > 1 else _NO_GUIDANCE
+        arguments = embeds | guidance | _OF_ITS_OWN[self.spec.id]
+        if conditions:
+            arguments["conditions"] = conditions
+        pipe = self.image_pipe if conditions else self.pipe
+        return pipe(
+            **arguments,
+            width=numbers.width,
+            height=numbers.height,
+            num_frames=numbers.num_frames,
+            frame_rate=self.spec.fps,
+            num_inference_steps=numbers.num_inference_steps,
+            guidance_scale=numbers.guidance_scale,
+            # On the CPU, so that a seed means the same noise on every device.
+            generator=torch.Generator("cpu").manual_seed(numbers.seed),
+            callback_on_step_end=self._on_step(numbers, report),
+            output_type="latent",
+            return_dict=False,
+        )
+
+    def _on_step(self, numbers: Numbers, report: Reporter) -> Any:
+        """A step callback that reports progress with a picture of the clean-video estimate."""
+        decoding = self._decode_rate * numbers.num_frames * numbers.width * numbers.height
+        progress = Progress(report, numbers.num_inference_steps, decoding)
+        before: list[torch.Tensor] = []
+
+        def on_step(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            clean = clean_estimate(pipe.scheduler.sigmas[index : index + 2], before, tensors["latents"])
+            progress.step(None if clean is None else self.preview.jpeg(unpacked(clean, numbers, self.pipe.vae)))
+            return tensors
+
+        return on_step
+
+    def _decode(self, latents: torch.Tensor) -> np.ndarray:
+        """Frames uint8 (num_frames, height, width, 3)."""
+        import torch
+
+        vae, started = self.pipe.vae, time.monotonic()
+        timestep = torch.zeros(1, device=vae.device, dtype=vae.dtype) if vae.config.timestep_conditioning else None
+        video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
+        # In place and turned to bytes on the device: a float copy of a clip is gigabytes.
+        pixels = video[0].add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        frames = pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+        self._decode_rate = (time.monotonic() - started) / (frames.size / 3)
+        return frames
+
+    def _sound(self, latents: torch.Tensor, numbers: Numbers) -> np.ndarray:
+        """Sound float32 (channels, samples), as long as the clip."""
+        audio_vae, vocoder = self.pipe.audio_vae, self.pipe.vocoder
+        mel = audio_vae.decode(latents.to(audio_vae.dtype), return_dict=False)[0]
+        return sound_of(vocoder(mel.to(vocoder.dtype)), self.sample_rate, self.spec.seconds_of(numbers.num_frames))
+
+    @contextmanager
+    def _clean(self, report: Reporter) -> Iterator[None]:
+        """Cancel points on every block, and nothing left behind however the run ends."""
+        try:
+            with interruptible(self.spec.id, self.pipe.components.values(), CANCEL_AT, report):
+                yield
+        finally:
+            self.pipe.maybe_free_model_hooks()
+
+
+def fit_preview(vae: Any) -> LatentPreview:
+    """The preview matrix of an AutoencoderKLLTX2Video."""
+    def encode(clip: torch.Tensor) -> torch.Tensor:
+        latents = vae.encode(clip.to(vae.device, vae.dtype)).latent_dist.mode().float()
+        mean, std = (getattr(vae, name).float().view(1, -1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
+        return (latents - mean) * vae.config.scaling_factor / std
+
+    # Nine frames give two latent frames.
+    return LatentPreview.solve(encode, cell=vae.spatial_compression_ratio, frames=9)
+
+
+def clean_estimate(
+    sigmas: torch.Tensor, before: list[torch.Tensor], latents: torch.Tensor
+) -> torch.Tensor | None:
+    """The clean video as the last Euler step saw it, from the latents before and after that step.
+
+    Args:
+        sigmas: noise levels before and after the step.
+        before: holds the latents of the step before, or nothing at the first step; `latents` replace them.
+    """
+    level, after = (float(one) for one in sigmas)
+    earlier = before.pop() if before else None
+    before.append(latents)
+    if after == 0:
+        return latents
+    if earlier is None or level == after:
+        return None
+    return latents - after * (latents - earlier) / (after - level)
+
+
+def unpacked(latents: torch.Tensor, numbers: Numbers, vae: Any) -> torch.Tensor:
+    """Tokens (1, F*h*w and those of given frames, C) as latents (1, C, F, h, w)."""
+    frames = (numbers.num_frames - 1) // vae.temporal_compression_ratio + 1
+    height = numbers.height // vae.spatial_compression_ratio
+    width = numbers.width // vae.spatial_compression_ratio
+    clip = latents[:, : frames * height * width]
+    return clip.unflatten(1, (frames, height, width)).permute(0, 4, 1, 2, 3)
