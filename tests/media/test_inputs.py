@@ -1,4 +1,4 @@
-"""Inputs are kept by content: equal pictures once, nothing of the upload but its pixels."""
+"""Inputs are kept by content: equal ones once, nothing of the upload but its pixels or samples."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
+from tests.media.conftest import ffmpeg, voice
 from wan_app.errors import InvalidRequest, StorageError
 from wan_app.media.inputs import InputStore
+from wan_app.media.sound import read_voice
 
 
 @pytest.fixture
@@ -85,3 +89,59 @@ def test_a_store_that_cannot_be_made(tmp_path: Path, picture: Image.Image) -> No
     picture.save(tmp_path / "a.png")
     with pytest.raises(StorageError, match="needed a folder that exists"):
         InputStore(tmp_path / "a.png" / "inputs").keep_picture(tmp_path / "a.png", "image")
+
+
+# --- Sounds ----------------------------------------------------------------------------------
+
+
+def test_a_voice_is_kept_once_and_stays_as_it_is(tmp_path: Path, store: InputStore, recording: Path) -> None:
+    ffmpeg("-i", recording, tmp_path / "same.flac")
+    kept, repairs = store.keep_voice(recording)
+    assert kept.suffix == ".flac" and repairs == ()
+    assert store.keep_voice(tmp_path / "same.flac") == (kept, ())
+    assert store.keep_voice(kept, "voice") == (kept, ())
+    assert list(store.folder.iterdir()) == [kept]
+    samples, rate = soundfile.read(kept, dtype="float32", always_2d=True)
+    assert rate == 16_000 and np.abs(samples.T - read_voice(recording).samples).max() < 2**-15
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.concatenate([np.zeros(40_000), voice(2), np.zeros(40_000)]),
+        np.clip(3 * voice(), -1, 1),
+        np.concatenate([np.zeros(9_000), voice(45)]) * 0.01 + 0.1,
+    ],
+    ids=["short", "clipped", "long and quiet"],
+)
+def test_what_was_mended_needs_no_mending_again(tmp_path: Path, store: InputStore, samples: np.ndarray) -> None:
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="PCM_24")
+    kept, repairs = store.keep_voice(tmp_path / "a.wav")
+    assert repairs and store.keep_voice(kept) == (kept, ())
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_soundtrack_is_kept(tmp_path: Path, store: InputStore, channels: int) -> None:
+    samples = np.stack([voice(rate=44_100, f0=130 + 40 * channel) for channel in range(channels)], 1)
+    soundfile.write(tmp_path / "a.wav", samples * 2.4, 44_100)
+    kept, repairs = store.keep_soundtrack(tmp_path / "a.wav")
+    assert repairs == () and store.keep_soundtrack(kept) == (kept, ())
+    info = soundfile.info(kept)
+    assert (info.samplerate, info.channels, info.duration) == (48_000, channels, pytest.approx(4.0, abs=1e-4))
+
+
+def test_nothing_but_sound_is_kept(tmp_path: Path, store: InputStore, recording: Path) -> None:
+    ffmpeg("-i", recording, "-metadata", "artist=my name", "-metadata", "comment=at home", tmp_path / "a.mp3")
+    for kept, _ in (store.keep_voice(tmp_path / "a.mp3"), store.keep_soundtrack(tmp_path / "a.mp3")):
+        assert b"my name" not in kept.read_bytes() and b"at home" not in kept.read_bytes()
+        if os.name == "posix":
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_bad_sound_leaves_nothing(tmp_path: Path, store: InputStore) -> None:
+    (tmp_path / "a.wav").write_text("not a sound")
+    with pytest.raises(InvalidRequest, match="^mine: got a.wav"):
+        store.keep_voice(tmp_path / "a.wav", "mine")
+    with pytest.raises(InvalidRequest, match="^soundtrack: got a.wav"):
+        store.keep_soundtrack(tmp_path / "a.wav")
+    assert not store.folder.exists()

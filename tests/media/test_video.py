@@ -229,7 +229,7 @@ def test_disk_full(
     def on_the_full_disk(*_: Path | None) -> Iterator[Path]:
         yield full_disk
 
-    monkeypatch.setattr(video, "_part_beside", on_the_full_disk)
+    monkeypatch.setattr(video, "part_beside", on_the_full_disk)
     out = tmp_path / "clip.mp4"
     out.write_bytes(b"the last one")
     noise = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)

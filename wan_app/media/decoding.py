@@ -37,6 +37,8 @@ _STREAM = re.compile(
     r"(?P<format>[^,\n]+)", re.MULTILINE,
 )
 _VIDEO = re.compile(r"^\[info\]   Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
+# Lines begin with the part of ffmpeg that speaks and the level; what a file says of itself comes after "[info]".
+_ERROR = re.compile(r"^(?:\[[^\]]* @ [^\]]*\] )*\[(?:error|fatal)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class Decoded:
     """What came out of a file, and what was found in it.
 
     samples: float32 (channels, n). kind, sample_rate, layout: of the file, the kind in words.
-    misnamed: its name promises something else. flat: share of samples lying on a cut-off peak.
+    misnamed: its name promises something else. flat: share of samples lying on cut-off peaks; mended: those
+    were rebuilt.
     """
 
     samples: np.ndarray
@@ -56,6 +59,7 @@ class Decoded:
     video: bool
     damaged: bool
     flat: float
+    mended: bool = False
 
 
 def decode(
@@ -105,7 +109,7 @@ def _decoded(path: Path, field: str, kind: str, raw: bytes, said: str) -> Decode
         samples=np.nan_to_num(samples, posinf=0.0, neginf=0.0), kind=word,
         misnamed=bool(suffix) and suffix not in endings, sample_rate=int(given["rate"]), layout=given["layout"],
         eight_bit=given["codec"] in ("pcm_u8", "pcm_s8") or "(8 bit)" in given["format"],
-        video=video, damaged="[error]" in said or "[fatal]" in said, flat=_flat(said),
+        video=video, damaged=bool(_ERROR.search(said)), flat=_flat(said),
     )
 
 

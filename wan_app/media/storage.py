@@ -8,6 +8,9 @@ import shutil
 import stat
 import tempfile
 import unicodedata
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wan_app.errors import StorageError
@@ -90,6 +93,16 @@ def write_atomically(path: Path, data: bytes, field: str) -> None:
         if isinstance(error, OSError):
             raise storage_error(field, path, error) from error
         raise
+
+
+@contextmanager
+def part_beside(out: Path, part: Path | None) -> Iterator[Path]:
+    """`part` or a hidden name on `out`'s own disk, gone at the end unless it was moved away."""
+    part = part or out.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _check_target(path: Path, field: str) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from fractions import Fraction
@@ -26,7 +25,7 @@ from wan_app.media.encoder import AUDIO_RATE, Encoder, RawSound
 from wan_app.media.ffmpeg import read_mp4
 from wan_app.media.probe import VideoFacts, probe
 from wan_app.media.samples import Sound, fit, resampled
-from wan_app.media.storage import check_writable, shown, storage_error
+from wan_app.media.storage import check_writable, part_beside, shown, storage_error
 from wan_app.types import AudioInfo, Reporter
 
 __all__ = ["VideoFacts", "check_writable", "export_video", "read_metadata"]
@@ -74,7 +73,7 @@ def export_video(
     check = report.check if report is not None else _never
     try:
         sent = _fitted(audio, sample_rate, frames, fps)
-        with _part_beside(out, part) as growing, _sound(sent, growing) as sound:
+        with part_beside(out, part) as growing, _sound(sent, growing) as sound:
             wanted = _write(frames, growing, fps, _comment(metadata), sound, check, scale)
             facts = probe(growing, sent)
             _compare(facts, wanted, silent=sound is None)
@@ -183,16 +182,6 @@ def _compare_sound(audio: AudioInfo, seconds: float) -> None:
 def _summary(facts: VideoFacts) -> str:
     sound = " with sound" if facts.audio else ""
     return f"{facts.num_frames} frames of {facts.width}x{facts.height} at {facts.fps:g} fps{sound}"
-
-
-@contextmanager
-def _part_beside(out: Path, part: Path | None) -> Iterator[Path]:
-    """`part` or a hidden name on `out`'s own disk, gone at the end unless it was moved away."""
-    part = part or out.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fitted(

@@ -12,14 +12,14 @@ import soundfile
 from wan_app.errors import ExportFailed
 from wan_app.media.loudness import loudness
 from wan_app.media.samples import sixteen_bit
-from wan_app.media.storage import check_writable, storage_error
+from wan_app.media.storage import check_writable, part_beside, storage_error
 from wan_app.types import AudioInfo
 
 
 def write_wav(samples: np.ndarray, sample_rate: int, out: Path, part: Path | None = None) -> AudioInfo:
     """Write float32 (channels, n) in [-1, 1] as a 16-bit WAV and measure it; `out` is whole or untouched.
 
-    part: name of the growing file in `out`'s folder, gone at the end.
+    part: name of the growing file in `out`'s folder, gone at the end; None makes one up.
 
     Raises:
         StorageError: `out` cannot be written.
@@ -29,18 +29,16 @@ def write_wav(samples: np.ndarray, sample_rate: int, out: Path, part: Path | Non
         raise ExportFailed(f"sound is {samples.shape}; needed (1 or 2 channels, samples)")
     out = Path(out)
     check_writable(out)
-    part = part or out.with_name(f".{out.name}.part")
-    buffer = BytesIO()
     clean = np.nan_to_num(samples, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
+    buffer = BytesIO()
     soundfile.write(buffer, sixteen_bit(clean), sample_rate, format="WAV", subtype="PCM_16")
     try:
-        part.write_bytes(buffer.getvalue())
-        info = _measured(part, clean, sample_rate)
-        os.replace(part, out)
+        with part_beside(out, part) as growing:
+            growing.write_bytes(buffer.getvalue())
+            info = _measured(growing, clean, sample_rate)
+            os.replace(growing, out)
     except OSError as error:
         raise storage_error("out", out, error) from error
-    finally:
-        part.unlink(missing_ok=True)
     return info
 
 
