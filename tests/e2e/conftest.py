@@ -14,9 +14,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import soundfile
 from PIL import Image
 
 from tests.browser import FLAGS, find_chromium
+from tests.ui.fake_model import RATE, babble
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +88,14 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "face.png"
     Image.new("RGB", (200, 150), (200, 120, 60)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds of a voice."""
+    path = tmp_path_factory.mktemp("voices") / "voice.wav"
+    soundfile.write(path, babble(8.0)[0], RATE, subtype="PCM_16")
     return path
 
 

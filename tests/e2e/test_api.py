@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import soundfile
 from gradio_client import Client, handle_file
 
 from wan_app.media.probe import probe
@@ -49,6 +50,42 @@ def test_image_and_reference_take_uploads(client: Client, picture: Path) -> None
             prompt="character1 waves", consent=True, num_inference_steps=2, api_name="/reference_to_video", **people
         )
         assert result["mode"] == "reference"
+
+
+def test_a_voice_and_sound_go_by_name(client: Client, picture: Path, voice: Path) -> None:
+    face, sound = handle_file(str(picture)), handle_file(str(voice))
+    file, result = client.predict(
+        prompt="character1 waves", faces=[face], voice=sound, say="Hello", soundtrack=sound, soundtrack_mode="mix",
+        consent=True, num_inference_steps=2, api_name="/reference_to_video",
+    )
+    assert probe(Path(file)).audio is not None and result["audio"]["sample_rate"] == 48_000
+    assert result["similarity"][0] == {"character": "character1", "identity": 0.83, "timbre": 0.91, "pitch": 0.4}
+    people = [{"name": "ann", "faces": [face], "voice": sound}]
+    _, result = client.predict(
+        prompt="ann waves", characters=people, consent=True, num_inference_steps=2, api_name="/reference_to_video"
+    )
+    assert result["similarity"][0]["timbre"] == 0.91
+    _, result = client.predict(prompt="waves", soundtrack=sound, num_inference_steps=2, api_name="/text_to_video")
+    assert result["audio"]["channels"] in (1, 2)
+
+
+def test_the_voice_alone_is_a_wav(client: Client, voice: Path) -> None:
+    file, result = client.predict(
+        prompt="", voice=handle_file(str(voice)), say="Hello", sound_only=True, consent=True, num_inference_steps=2,
+        api_name="/reference_to_video",
+    )
+    assert file.endswith(".wav") and soundfile.info(file).duration == pytest.approx(result["seconds"], abs=0.01)
+    assert result["width"] == 0
+
+
+def test_bad_sound_is_named(client: Client, picture: Path, voice: Path) -> None:
+    face, sound = handle_file(str(picture)), handle_file(str(voice))
+    reference = {"prompt": "x", "faces": [face], "api_name": "/reference_to_video"}
+    assert "consent: got no consent" in fails(client, **reference, voice=sound)
+    assert "voice: got" in fails(client, **reference, voice=face, consent=True)
+    assert "soundtrack: got" in fails(client, prompt="x", soundtrack=face, api_name="/text_to_video")
+    assert "soundtrack_mode: got 'loud'" in fails(client, prompt="x", soundtrack_mode="loud", api_name="/text_to_video")
+    assert "say: got 601 characters" in fails(client, prompt="x", say="x" * 601, api_name="/text_to_video")
 
 
 def test_submit_job_cancel(client: Client) -> None:
@@ -157,6 +194,8 @@ def test_junk_for_a_picture_meets_them_too(studio: Any, junk: object) -> None:
     slot = "Face pictures of character1"
     for mode, label, field in (("image", "First picture", "image"), ("reference", slot, "face")):
         assert f'data-field="{field}"' in press(studio, mode, **{"Prompt": "x", label: junk})
+    for label, field in (("Voice of character1", "voice"), ("Soundtrack", "soundtrack")):
+        assert f'data-field="{field}"' in press(studio, "reference", **{"Prompt": "x", label: junk})
 
 
 def test_a_raw_post_cannot_skip_consent(studio: Any, picture: Path) -> None:
@@ -178,7 +217,7 @@ def test_a_raw_post_cannot_skip_consent(studio: Any, picture: Path) -> None:
 def test_a_path_of_the_server_is_never_read(studio: Any, path: str, meta: bool) -> None:
     given = {"path": path} | ({"meta": {"_type": "gradio.FileData"}} if meta else {})
     answer = httpx.post(
-        studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 10}
+        studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 13}
     )
     event = answer.json()["event_id"]
     told = httpx.get(studio.url + f"gradio_api/call/image_to_video/{event}", timeout=30).text
@@ -190,7 +229,7 @@ def test_even_a_good_picture_of_the_server_is_refused(studio: Any, picture: Path
     said = press(studio, "image", **{"Prompt": "x", "First picture": {"path": str(picture)}})
     assert 'data-field="image"' in said and "not uploaded" in said
     given = {"path": str(picture), "meta": {"_type": "gradio.FileData"}}
-    answer = httpx.post(studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 10})
+    answer = httpx.post(studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 13})
     event = answer.json()["event_id"]
     told = httpx.get(studio.url + f"gradio_api/call/image_to_video/{event}", timeout=30).text
     assert told.startswith("event: error")

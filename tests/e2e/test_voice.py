@@ -13,7 +13,7 @@ import soundfile
 
 from tests.browser import FLAGS, find_chromium
 from tests.e2e.conftest import visits
-from tests.ui.fake_model import RATE, babble
+from tests.ui.fake_model import RATE
 
 LONG = 60_000
 HEARD = ".heard[data-state=finished] audio"
@@ -23,15 +23,7 @@ SOUNDING = ("() => { const v = document.querySelector('.card video'); "
 SOME_TEXT = "([s, t]) => [...document.querySelectorAll(s)].some(e => (e.value ?? e.textContent).includes(t))"
 
 
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight seconds of a voice."""
-    file = tmp_path_factory.mktemp("voice") / "voice.wav"
-    soundfile.write(file, babble(8.0)[0], RATE, subtype="PCM_16")
-    return file
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def listening(voice: Path) -> Iterator[Any]:
     """A Chromium whose microphone hears `voice`."""
     program = find_chromium()

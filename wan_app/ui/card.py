@@ -79,7 +79,7 @@ def finished(result: GenerationResult, file: str, prompt: str) -> str:
         "finished",
         _video(file, f"The generated video: {prompt}", result.width, result.height, sound=result.audio is not None)
         + f'<div class="line"><span role="status">Done</span><span class="note">{escape(" · ".join(facts))}</span>'
-        + f'</div><p class="note">{escape(sound)}</p>{_asked(prompt)}{report(result.similarity, result.notes)}',
+        + f'</div><p class="heard-facts">{escape(sound)}</p>{_asked(prompt)}{report(result.similarity, result.notes)}',
     )
 
 
