@@ -79,8 +79,14 @@ class ModelSpec:
     takes_last_image: bool = False
     bundled: bool = False
     flow_shift: float = field(default=1.0)
-    # `_class_name` in the repository's model_index.json; empty: any.
+    # `_class_name` in the repository's index file; empty: any.
     pipeline_class: str = ""
+    # modular_model_index.json for the repositories of diffusers' modular pipelines.
+    index_file: str = "model_index.json"
+    # A licence in `families.licences` that must be accepted first; empty for most.
+    licence_id: str = ""
+    # Whether a character's voice can only be given together with a face.
+    voice_needs_face: bool = False
 
     def frames_for(self, seconds: float) -> int:
         """The frame count on the grid nearest to `seconds`, within this model's range."""
@@ -204,7 +210,8 @@ class ModelSpec:
             raise InvalidRequest("characters", "two of the same name", "a name of its own for each")
         pictures = sum(len(one.faces) for one in people)
         for one in people:
-            if not one.faces and not (one.voice and self.voices):
+            voice_alone = one.voice and self.voices and (request.sound_only or not self.voice_needs_face)
+            if not one.faces and not voice_alone:
                 raise InvalidRequest("face", f"no picture for {one.name}", "at least one picture")
         if pictures > self.max_reference_images:
             raise InvalidRequest(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from wan_app import settings as app_settings
 from wan_app.errors import ModelUnavailable
+from wan_app.families import licences
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
 
@@ -39,8 +40,10 @@ def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) ->
     Looks at `override`, then at the bundled assets or `settings.weights_dir`, then at the hub cache.
 
     Raises:
-        ModelUnavailable: nothing found (names hub id, size and the ways to give it), or broken.
+        ModelUnavailable: nothing found (names hub id, size and the ways to give it), or broken, or a
+            licence that nobody accepted.
     """
+    licences.check(spec, settings)
     folder = override or _installed(spec, settings)
     if folder is None:
         raise ModelUnavailable(_not_here(spec))
@@ -54,14 +57,15 @@ def check_folder(spec: ModelSpec, folder: Path) -> None:
         state = "is not a folder" if folder.exists() else "does not exist"
         needed = "a folder that training wrote (--bundle)" if spec.bundled else f"a copy of {spec.repository}"
         raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
-    index = read_json(spec, folder / "model_index.json")
+    index = read_json(spec, folder / spec.index_file)
     found = index.get("_class_name")
     if spec.pipeline_class and found != spec.pipeline_class:
         raise ModelUnavailable(
             f"{spec.id}: {folder} holds a {found}; needed a {spec.pipeline_class} ({spec.repository})"
         )
     for name, value in index.items():
-        if not name.startswith("_") and isinstance(value, list) and len(value) == 2 and value[1]:
+        if not name.startswith("_") and isinstance(value, list) and len(value) in (2, 3) and value[1]:
+            _check_source(spec, folder, name, value)
             _check_component(spec, folder / name, str(value[1]))
 
 
@@ -76,7 +80,7 @@ def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
     # The hub library knows its own cache (HF_HOME and the rest); it asks no network here.
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(spec.repository, "model_index.json", revision=spec.revision)
+    index = try_to_load_from_cache(spec.repository, spec.index_file, revision=spec.revision)
     return Path(index).parent if isinstance(index, str) else None
 
 
@@ -93,6 +97,14 @@ def _not_here(spec: ModelSpec) -> str:
         f"given with --weights DIR, or under WAN_APP_WEIGHTS_DIR/{spec.repository}, or in the hub cache "
         f"(hf download {spec.repository})"
     )
+
+
+def _check_source(spec: ModelSpec, folder: Path, name: str, value: list[Any]) -> None:
+    """A modular index may say that a component lives in another repository: then it must be copied here."""
+    loading = value[2] if len(value) == 3 and isinstance(value[2], dict) else {}
+    source = loading.get("pretrained_model_name_or_path")
+    if source and not (folder / name).is_dir():
+        raise ModelUnavailable(f"{spec.id}: component {folder / name} is missing; it comes from {source}")
 
 
 def _check_component(spec: ModelSpec, folder: Path, class_name: str) -> None:
