@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from PIL import Image
 
 from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
 from wan_app.families.spec import ModelSpec, Shape
-from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Step
+from wan_app.families.speech.lines import spoken_lines
+from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Similarity, Step
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 SPECS = (
@@ -21,11 +24,12 @@ SPECS = (
         id="pocket",
         family="pocket",
         title="Pocket",
-        about="A small cartoon model trained by this project: drawn people in seven places, not photographs.",
+        about="A small cartoon model trained by this project: drawn people in seven places, not photographs, who "
+        "babble in the voice you give.",
         licence="Apache-2.0",
         repository="bundled",
-        revision="1",
-        parameters=10_750_000,
+        revision="2",
+        parameters=14_430_000,
         download_bytes=0,
         # Resident memory of the worker after a clip, torch and diffusers included.
         memory={"none": 900_000_000},
@@ -45,6 +49,8 @@ SPECS = (
         max_guidance_scale=8.0,
         max_reference_images=4,
         max_characters=1,
+        max_voices=1,
+        native_audio=True,
         takes_last_image=True,
         bundled=True,
         pipeline_class="LikenessPipeline",
@@ -52,6 +58,10 @@ SPECS = (
 )
 
 _CANCEL_AT = {"LikenessTransformerBlock", "UMT5Block", "VitBlock", "Enlarger", "CellHead"}
+# Words by which a prompt says already that somebody speaks.
+_SPEAKS = re.compile(r"\b(talk|speak|say|said|sing|chat|tell|babbl)", re.IGNORECASE)
+_QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“]*“")
+_BABBLES = "Pocket has a voice but knows no words: it babbles in the rhythm of speech"
 _JPEG_QUALITY = 80
 _PREVIEW_SCALE = 4
 
@@ -67,10 +77,12 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     from transformers import AutoTokenizer, UMT5EncoderModel
 
     from wan_app.families.checkpoints import load_component
+    from wan_app.likeness.audio import LikenessAudioAutoencoder
     from wan_app.likeness.autoencoder import LikenessAutoencoder
     from wan_app.likeness.identity import LikenessIdentityEncoder
     from wan_app.likeness.pipeline import LikenessPipeline
     from wan_app.likeness.transformer import LikenessTransformer3DModel
+    from wan_app.likeness.voice import LikenessVoiceEncoder
 
     # Only the transformer is worth computing in bf16; the rest is tiny.
     fast = torch.bfloat16 if plan.device != "cpu" or _fast_bf16() else torch.float32
@@ -78,8 +90,10 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
         tokenizer=AutoTokenizer.from_pretrained(weights / "tokenizer"),
         text_encoder=load_component(UMT5EncoderModel, weights, "text_encoder", torch.float32),
         identity_encoder=load_component(LikenessIdentityEncoder, weights, "identity_encoder", torch.float32),
+        voice_encoder=load_component(LikenessVoiceEncoder, weights, "voice_encoder", torch.float32),
         transformer=load_component(LikenessTransformer3DModel, weights, "transformer", fast),
         vae=load_component(LikenessAutoencoder, weights, "vae", torch.float32),
+        audio_vae=load_component(LikenessAudioAutoencoder, weights, "audio_vae", torch.float32),
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(weights / "scheduler"),
     )
     pipe.to(plan.device)
@@ -100,6 +114,7 @@ class PocketPipeline:
 
         numbers = numbers_of(request)
         faces = [picture for one in request.characters for path in one.faces if (picture := _open(path))]
+        voice = next((_samples(one.voice) for one in request.characters if one.voice), None)
         times = [time.monotonic()]
 
         def on_step(index: int, total: int, clean: torch.Tensor) -> None:
@@ -117,23 +132,56 @@ class PocketPipeline:
         with cancel_points(self._blocks(), report.check):
             report(Loading("Reading the prompt"))
             made = self.pipe(
-                prompt_calling(request, ["character1"]),  # the one name it was trained with
+                prompt_for(request),
                 negative_prompt=request.negative_prompt,
                 image=_open(request.image),
                 last_image=_open(request.last_image),
                 reference_images=faces,
+                voice=voice,
                 height=numbers.height,
                 width=numbers.width,
                 num_frames=numbers.num_frames,
                 num_inference_steps=numbers.num_inference_steps,
                 guidance_scale=numbers.guidance_scale,
+                sound_only=request.sound_only,
                 # On the CPU, so that a seed means the same noise on every device.
                 generator=torch.Generator("cpu").manual_seed(numbers.seed),
                 on_step=on_step,
                 on_decode=on_decode,
             )
         self._decode_seconds = (time.monotonic() - times[-1]) / numbers.num_frames
-        return Output(frames=made.frames)
+        return Output(
+            frames=made.frames,
+            audio=made.audio,
+            sample_rate=made.sample_rate,
+            similarity=self._similarity(request, faces, voice, made),
+            notes=(_BABBLES,) if spoken_lines(request) else (),
+        )
+
+    def _similarity(
+        self, request: GenerationRequest, faces: list[Image.Image], voice: np.ndarray | None, made: Any
+    ) -> tuple[Similarity, ...]:
+        """The character held against its references, by the pipeline's own encoders."""
+        import torch
+
+        from wan_app.likeness.similarity import identity_agreement, voice_agreement
+
+        if not faces and voice is None:
+            return ()
+        pipe, identity, spoken = self.pipe, None, None
+        if faces and made.frames is not None:
+            with torch.no_grad():
+                identity = identity_agreement(pipe.identity_encoder, pipe.encode_person(faces), made.frames)
+        if voice is not None:
+            spoken = voice_agreement(pipe.voice_encoder, pipe.audio_vae, voice, made.audio[0])
+        return (
+            Similarity(
+                character=request.characters[0].name,
+                identity=identity,
+                timbre=spoken.timbre if spoken else None,
+                pitch=spoken.pitch if spoken else None,
+            ),
+        )
 
     def close(self) -> None:
         """Drop the model."""
@@ -158,6 +206,21 @@ class PocketPipeline:
         out = io.BytesIO()
         shown.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=_JPEG_QUALITY)
         return out.getvalue()
+
+
+def prompt_for(request: GenerationRequest) -> str:
+    """The prompt in words of the model's world: its one character's name, no quotes, and who has a voice talks."""
+    prompt = prompt_calling(request, ["character1"])
+    spoken = bool(spoken_lines(request)) or any(one.voice for one in request.characters)
+    words = _QUOTES.sub(" ", prompt).strip() or "a person"
+    return f"{words} and talks" if spoken and not _SPEAKS.search(words) else words
+
+
+def _samples(path: Path) -> np.ndarray:
+    """A kept voice, mono 16 kHz, as float32 (samples,)."""
+    import soundfile
+
+    return soundfile.read(path, dtype="float32")[0]
 
 
 def _open(path: Path | None) -> Image.Image | None:

@@ -1,14 +1,17 @@
-"""The bundled model as a diffusers pipeline: text, first (and last) picture, and reference to video.
+"""The bundled model as a diffusers pipeline: text, first (and last) picture, face and voice to video with sound.
 
 pipe = LikenessPipeline.from_pretrained("assets/pocket")
-frames = pipe("character1 waves on the beach", reference_images=[face]).frames
+clip = pipe("character1 talks on the beach", reference_images=[face], voice=samples)
+clip.frames, clip.audio
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +19,13 @@ from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from PIL import Image, ImageOps
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_before, sounds_of
 from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.transformer import LikenessTransformer3DModel
+from wan_app.likeness.vocoder import HOP, SAMPLE_RATE
+from wan_app.likeness.voice import KINDS, LikenessVoiceEncoder, VoiceTokens
 
 # Latent frames that the transformer was trained on at once: 17 frames, two seconds.
 WINDOW = 5
@@ -27,39 +33,57 @@ WINDOW = 5
 OVERLAP = 2
 # The decoder draws at twice the size that the encoder reads.
 ENLARGED = 2
+# Samples of a recording that the voice encoder hears at once, about as long as in training.
+STRETCH = 3 * SAMPLE_RATE
+# Share of the video's guidance that sound gets: pushed as hard, pitch leaves the voice.
+AUDIO_GUIDANCE = 0.3
 
 OnStep = Callable[[int, int, torch.Tensor], None]
 
 
 @dataclass
 class LikenessOutput:
-    """frames: uint8 (num_frames, height, width, 3)."""
+    """frames: uint8 (num_frames, height, width, 3), None if only sound was asked for; audio: float32
+    (1, samples) in [-1, 1] at `sample_rate`, exactly as long as the frames."""
 
-    frames: np.ndarray
+    frames: np.ndarray | None
+    audio: np.ndarray
+    sample_rate: int = SAMPLE_RATE
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one clip is made from: embeddings, row 0 without guidance where there are two, and identity tokens."""
+    """What one clip is made from: embeddings, row 0 without guidance where there are two; identity and voice
+    tokens, None for nobody in particular, and the rows which read them."""
 
     text: torch.Tensor
     identity: torch.Tensor | None
-    use_identity: torch.Tensor | None
+    voice: torch.Tensor | None
+    use: torch.Tensor
     guidance_scale: float
+
+
+class Latents(NamedTuple):
+    """video (1, C, f, h, w) and audio (1, Ca, n) of one window or of the whole clip."""
+
+    video: torch.Tensor
+    audio: torch.Tensor
 
 
 class LikenessPipeline(DiffusionPipeline):
     """Encode, denoise in windows, decode; see `__call__`."""
 
-    model_cpu_offload_seq = "text_encoder->identity_encoder->transformer->vae"
+    model_cpu_offload_seq = "text_encoder->identity_encoder->voice_encoder->transformer->vae->audio_vae"
 
     def __init__(
         self,
         tokenizer,
         text_encoder: UMT5EncoderModel,
         identity_encoder: LikenessIdentityEncoder,
+        voice_encoder: LikenessVoiceEncoder,
         transformer: LikenessTransformer3DModel,
         vae: LikenessAutoencoder,
+        audio_vae: LikenessAudioAutoencoder,
         scheduler: FlowMatchEulerDiscreteScheduler,
     ) -> None:
         super().__init__()
@@ -67,8 +91,10 @@ class LikenessPipeline(DiffusionPipeline):
             tokenizer=tokenizer,
             text_encoder=text_encoder,
             identity_encoder=identity_encoder,
+            voice_encoder=voice_encoder,
             transformer=transformer,
             vae=vae,
+            audio_vae=audio_vae,
             scheduler=scheduler,
         )
 
@@ -84,10 +110,12 @@ class LikenessPipeline(DiffusionPipeline):
             identity_encoder=LikenessIdentityEncoder.from_pretrained(
                 folder / "identity_encoder", torch_dtype=torch.float32
             ),
+            voice_encoder=LikenessVoiceEncoder.from_pretrained(folder / "voice_encoder", torch_dtype=torch.float32),
             transformer=LikenessTransformer3DModel.from_pretrained(
                 folder / "transformer", torch_dtype=torch_dtype
             ),
             vae=LikenessAutoencoder.from_pretrained(folder / "vae", torch_dtype=torch.float32),
+            audio_vae=LikenessAudioAutoencoder.from_pretrained(folder / "audio_vae", torch_dtype=torch.float32),
             scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
         )
 
@@ -100,11 +128,13 @@ class LikenessPipeline(DiffusionPipeline):
         image: Image.Image | list[Image.Image] | None = None,
         last_image: Image.Image | None = None,
         reference_images: list[Image.Image] | None = None,
+        voice: np.ndarray | None = None,
         height: int = 128,
         width: int = 128,
         num_frames: int = 17,
         num_inference_steps: int = 16,
         guidance_scale: float = 3.5,
+        sound_only: bool = False,
         generator: torch.Generator | None = None,
         on_step: OnStep | None = None,
         on_decode: Callable[[], None] | None = None,
@@ -115,51 +145,81 @@ class LikenessPipeline(DiffusionPipeline):
             image: the first frame, or the first 4k+1 frames of a clip to go on with.
             last_image: where the clip should end.
             reference_images: pictures of one person, called `character1` in the prompt.
+            voice: a recording of that person, float32 (samples,) at 16 kHz, at least half a second.
             height, width: of the frames made, multiples of 32.
             num_frames: 4k+1; more than 17 are made in windows that each go on from the last.
-            on_step: called after each denoising step with its number, the total, and the clean estimate.
+            sound_only: leave out the decoding of frames.
+            on_step: called after each denoising step with its number, the total, and the clean video estimate.
             on_decode: called once before decoding.
         """
         cells = (height // (ENLARGED * CELL), width // (ENLARGED * CELL))
         pictures = image if isinstance(image, list) else [image] if image else []
-        conditions = self.encode_conditions(prompt, negative_prompt, reference_images, guidance_scale)
+        conditions = self.encode_conditions(
+            prompt, negative_prompt, references=reference_images, voice=voice, guidance_scale=guidance_scale
+        )
         small = (width // ENLARGED, height // ENLARGED)
         given = self.encode_pictures(pictures, small)
         last = self.encode_pictures([last_image] if last_image else [], small)
 
         windows = list(plan_windows((num_frames - 1) // GROUP + 1))
         total, step = num_inference_steps * len(windows), 0
-        latents = None
+        whole: Latents | None = None
         for start, stop in windows:
-            if latents is not None:
-                given = self._carry_over(latents, start)
-            known = self._known(given, last if stop == windows[-1][1] else None, cells, latest=stop - start)
-            noise = torch.randn(
-                (1, self.vae.config.channels, WINDOW, *cells), generator=generator, device="cpu"
-            ).to(self.device)
-            for clean in self.denoise(noise, known, conditions, num_inference_steps):
+            if whole is not None:
+                given = self._carry_over(whole.video, start)
+            known = Latents(
+                self._known(given, last if stop == windows[-1][1] else None, cells, latest=stop - start),
+                self._known_sound(None if whole is None else whole.audio[:, :, sounds_before(GROUP * start) :]),
+            )
+            for clean in self.denoise(self._noise(cells, generator), known, conditions, num_inference_steps):
                 step += 1
                 if on_step is not None:
-                    on_step(step, total, clean)
-            latents = clean if latents is None else torch.cat([latents, clean[:, :, OVERLAP:]], 2)
+                    on_step(step, total, clean.video)
+            whole = joined(whole, clean)
+        assert whole is not None  # there is at least one window
         if on_decode is not None:
             on_decode()
-        return LikenessOutput(self.decode(latents)[:num_frames])
+        frames = None if sound_only else self.decode(whole.video)[:num_frames]
+        return LikenessOutput(frames, self.decode_sound(whole.audio, num_frames, generator))
 
     def encode_conditions(
-        self, prompt: str, negative_prompt: str, references: list[Image.Image] | None, guidance_scale: float
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        *,
+        references: list[Image.Image] | None = None,
+        voice: np.ndarray | None = None,
+        guidance_scale: float = 1.0,
     ) -> Conditions:
-        """Text and identity, doubled with their absence when there is guidance."""
+        """Text, identity and voice, doubled with their absence when there is guidance."""
         guided = guidance_scale > 1
         text = encode_text(
             self.tokenizer, self.text_encoder, [negative_prompt, prompt] if guided else [prompt]
         )
-        if not references:
-            return Conditions(text, None, None, guidance_scale)
-        pictures = torch.cat([pixels(portrait(one)) for one in references]).to(self.device)
-        tokens = self.identity_encoder.of_person(pictures).expand(len(text), -1, -1)
         use = torch.tensor([False, True] if guided else [True], device=self.device)
-        return Conditions(text, tokens, use, guidance_scale)
+        identity = self.encode_person(references).expand(len(text), -1, -1) if references else None
+        spoken = None if voice is None else self.encode_voice(voice).stacked().expand(len(text), -1, -1)
+        return Conditions(text, identity, spoken, use, guidance_scale)
+
+    def encode_person(self, references: list[Image.Image]) -> torch.Tensor:
+        """Identity tokens (1, I, dim) of one person from pictures."""
+        return self.identity_encoder.of_person(
+            torch.cat([pixels(portrait(one)) for one in references]).to(self.device)
+        )
+
+    def encode_voice(self, samples: np.ndarray) -> VoiceTokens:
+        """Timbre, pitch and rhythm tokens of a recording (samples,) at 16 kHz: the mean over stretches of it.
+
+        Raises:
+            ValueError: it is shorter than half a second.
+        """
+        if len(samples) < SAMPLE_RATE // 2:
+            raise ValueError(f"voice: got {len(samples) / SAMPLE_RATE:.2f} s; needed at least 0.5 s")
+        size = min(len(samples), STRETCH) // HOP * HOP
+        starts = range(0, len(samples) - size + 1, size)
+        parts = torch.stack([torch.from_numpy(np.asarray(samples[i : i + size], np.float32)) for i in starts])
+        tokens = self.voice_encoder(parts.to(self.device))
+        return VoiceTokens(*(getattr(tokens, kind).mean(0, keepdim=True) for kind in KINDS))
 
     def encode_pictures(self, pictures: list[Image.Image], size: tuple[int, int]) -> torch.Tensor | None:
         """Latents (1, C, k, h, w) of the first 4k-3 pictures, each cut to `size`; None for no pictures."""
@@ -172,31 +232,47 @@ class LikenessPipeline(DiffusionPipeline):
         return self.vae.encode(video.transpose(0, 1)[None].to(self.device))
 
     def denoise(
-        self, latents: torch.Tensor, known: torch.Tensor, conditions: Conditions, num_inference_steps: int
-    ) -> Iterator[torch.Tensor]:
-        """Yields the clean estimate (1, C, f, h, w) after each step, the last one being the result."""
+        self, noise: Latents, known: Latents, conditions: Conditions, num_inference_steps: int
+    ) -> Iterator[Latents]:
+        """Yields the clean estimate after each step, the last one being the result.
+
+        known: masks and known latents, video (1, C + 2, f, h, w) and audio (1, Ca + 1, n).
+        """
         self.scheduler.set_timesteps(
             sigmas=np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
         )
-        self.scheduler.set_begin_index(0)
-        given, dtype, rows = known[:, :1], self.transformer.dtype, len(conditions.text)
-        for index, timestep in enumerate(self.scheduler.timesteps):
-            level = self.scheduler.sigmas[index]
-            latents = torch.where(given > 0, known[:, 2:], latents)
+        sigmas = self.scheduler.sigmas.tolist()
+        dtype, rows = self.transformer.dtype, len(conditions.text)
+        given = Latents(known.video[:, :1], known.audio[:, :1])
+        fixed = Latents(known.video[:, 2:], known.audio[:, 1:])
+        scales = Latents(conditions.guidance_scale, 1 + AUDIO_GUIDANCE * (conditions.guidance_scale - 1))
+
+        def doubled(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor.to(dtype).expand(rows, *[-1] * (tensor.ndim - 1))
+
+        current = noise
+        for level, following in pairwise(sigmas):
+            current = Latents(*(torch.where(g > 0, f, x) for g, f, x in zip(given, fixed, current)))
             made = self.transformer(
-                latents.to(dtype).expand(rows, -1, -1, -1, -1),
-                level.to(latents.device, dtype).expand(rows),
+                doubled(current.video),
+                torch.full((rows,), level, device=self.device, dtype=dtype),
                 conditions.text.to(dtype),
-                None if conditions.identity is None else conditions.identity.to(dtype),
-                known.to(dtype).expand(rows, -1, -1, -1, -1),
-                conditions.use_identity,
-            ).float()
-            clean = made[-1:]
-            if rows == 2:
-                clean = made[:1] + conditions.guidance_scale * (made[1:] - made[:1])
-            clean = torch.where(given > 0, known[:, 2:], clean)
-            velocity = (latents - clean) / level.to(latents.device)
-            latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+                identity_hidden_states=doubled(conditions.identity),
+                voice_hidden_states=doubled(conditions.voice),
+                known=doubled(known.video),
+                audio_hidden_states=doubled(current.audio),
+                known_audio=doubled(known.audio),
+                use_identity=conditions.use,
+                use_voice=conditions.use,
+            )
+            clean = Latents(
+                *(
+                    torch.where(g > 0, f, guided(part.float(), scale))
+                    for part, scale, g, f in zip(made, scales, given, fixed)
+                )
+            )
+            # Euler's step along the velocity that points from the clean estimate to the noise.
+            current = Latents(*(x + (following - level) * (x - c) / level for x, c in zip(current, clean)))
             yield clean
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
@@ -206,6 +282,19 @@ class LikenessPipeline(DiffusionPipeline):
             group = self.vae.decode(latents[:, :, index : index + 1], still=index == 0)
             parts.append(group.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 3, 0))
         return torch.cat(parts).cpu().contiguous().numpy()
+
+    def decode_sound(self, latents: torch.Tensor, num_frames: int, generator: torch.Generator | None) -> np.ndarray:
+        """Sound float32 (1, samples) in [-1, 1] as long as `num_frames` frames; `generator` draws its noise."""
+        samples = self.audio_vae.decode(latents[:, :, : sounds_before(num_frames)], generator)
+        return samples.clamp(-1, 1).cpu().numpy().astype(np.float32)
+
+    def _noise(self, cells: tuple[int, int], generator: torch.Generator | None) -> Latents:
+        """The noise that one window starts from."""
+        shapes = (
+            (1, self.vae.config.channels, WINDOW, *cells),
+            (1, self.audio_vae.config.channels, sounds_of(WINDOW)),
+        )
+        return Latents(*(torch.randn(s, generator=generator, device="cpu").to(self.device) for s in shapes))
 
     def _carry_over(self, latents: torch.Tensor, start: int) -> torch.Tensor:
         """What the window that begins at latent frame `start` is given: a still, and the whole groups after it."""
@@ -225,6 +314,30 @@ class LikenessPipeline(DiffusionPipeline):
             known[:, 1, latest - 1] = 1
             known[:, 2:, latest - 1] = last[:, :, 0]
         return known
+
+    def _known_sound(self, before: torch.Tensor | None) -> torch.Tensor:
+        """Mask and known audio latents (1, Ca + 1, n) of a window that begins with the sound `before`."""
+        channels = self.audio_vae.config.channels
+        known = torch.zeros(1, channels + 1, sounds_of(WINDOW), device=self.device)
+        if before is not None:
+            known[:, 0, : before.shape[2]] = 1
+            known[:, 1:, : before.shape[2]] = before
+        return known
+
+
+def guided(made: torch.Tensor, scale: float) -> torch.Tensor:
+    """The last row (1, ...), pushed away from the first where there are two."""
+    return made[-1:] if len(made) == 1 else made[:1] + scale * (made[1:] - made[:1])
+
+
+def joined(whole: Latents | None, window: Latents) -> Latents:
+    """The clip so far, and the part of the next window that goes beyond it."""
+    if whole is None:
+        return window
+    return Latents(
+        torch.cat([whole.video, window.video[:, :, OVERLAP:]], 2),
+        torch.cat([whole.audio, window.audio[:, :, sounds_of(OVERLAP) :]], 2),
+    )
 
 
 def plan_windows(latent_frames: int) -> Iterator[tuple[int, int]]:

@@ -5,9 +5,11 @@ Stages, each skipped when its result is already in the folder, the long one resu
 1. `vae`               the autoencoder: principal components, then all of it
 2. `identity_encoder`  a recogniser of people in portraits
 3. `text_encoder`      which words name what
-4. `transformer`       everything else, by far the longest
-5. `decoder`           the decoder once more, for slightly wrong latents, with the enlarger that draws twice the size
-6. `judge`             an independent classifier, for `wan_app.likeness.evaluate` only
+4. `audio_vae`         sound to curves and back
+5. `voice_encoder`     who speaks, and how
+6. `transformer`       everything else, by far the longest
+7. `decoder`           the decoder once more, for slightly wrong latents, with the enlarger that draws twice the size
+8. `judge`             an independent classifier, for `wan_app.likeness.evaluate` only
 
 At the end everything is put together in `bundle/` as one pipeline in bf16, which `--weights` takes; copied to
 `assets/pocket` it is the bundled model. Random numbers are seeded; how many steps a stage gets is a matter of
@@ -26,7 +28,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from wan_app.likeness.pipeline import LikenessPipeline
-from wan_app.likeness.training import autoencoder, decoder, encoders, judge, transformer
+from wan_app.likeness.training import autoencoder, decoder, encoders, judge, sound, transformer
 from wan_app.likeness.training.parallel import Rank, run
 from wan_app.likeness.world import render
 
@@ -34,15 +36,19 @@ from wan_app.likeness.world import render
 SHARES = {
     "vae": 0.09,
     "identity_encoder": 0.035,
-    "text_encoder": 0.025,
-    "transformer": 0.74,
-    "decoder": 0.07,
-    "judge": 0.04,
+    "text_encoder": 0.015,
+    "audio_vae": 0.04,
+    "voice_encoder": 0.04,
+    "transformer": 0.65,
+    "decoder": 0.06,
+    "judge": 0.07,
 }
 STAGES = {
     "vae": autoencoder.train_autoencoder,
     "identity_encoder": encoders.train_identity,
     "text_encoder": encoders.train_text,
+    "audio_vae": sound.train_audio,
+    "voice_encoder": sound.train_voice,
     "transformer": transformer.train_transformer,
     "decoder": decoder.train_decoder,
     "judge": judge.train_judge,

@@ -7,36 +7,47 @@ times, each time with another caption, mode and noise, while fresh clips keep re
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_of
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.training.encoders import disturb
 from wan_app.likeness.training.parallel import Rank
-from wan_app.likeness.world.attributes import Scenes, sample_scenes
+from wan_app.likeness.training.sound import REFERENCE_SECONDS, recordings
+from wan_app.likeness.vocoder import synthesise
+from wan_app.likeness.voice import LikenessVoiceEncoder
+from wan_app.likeness.world.attributes import ACTIONS, Scenes, sample_scenes
 from wan_app.likeness.world.captions import caption
 from wan_app.likeness.world.render import draw_clips, draw_portraits
+from wan_app.likeness.world.sounds import clip_sound
 
 # Half of the clips are square, the default shape.
 BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
 # Clips that a bucket is never without, and that are rendered at once.
 MINIMUM = 32
 MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
+MORE_TALK = 0.2
 STILL_MODES = {"text": 0.55, "reference": 0.45}
 
 
 @dataclass
 class Batch:
-    """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions,
-    identity tokens (B, I, dim), and which samples may look at theirs (B,)."""
+    """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions, identity
+    and voice tokens (B, n, dim), and which samples may read theirs (B,). Clips also have clean audio latents
+    (B, Ca, n) and what is known of those (B, Ca + 1, n); stills have None."""
 
     latents: torch.Tensor
     known: torch.Tensor
     captions: list[str]
     identity: torch.Tensor
+    voice: torch.Tensor
     use_identity: torch.Tensor
+    use_voice: torch.Tensor
+    audio: torch.Tensor | None = None
+    known_audio: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,41 +56,71 @@ class Finished:
 
     vae: LikenessAutoencoder
     identity_encoder: LikenessIdentityEncoder
+    audio_vae: LikenessAudioAutoencoder
+    voice_encoder: LikenessVoiceEncoder
+
+
+@dataclass
+class Clips:
+    """N clips as the transformer needs them: latents of the video, of its last frame as a still and of its sound,
+    identity tokens of a portrait, voice tokens of a recording; half precision."""
+
+    latents: torch.Tensor
+    stills: torch.Tensor
+    audio: torch.Tensor
+    identity: torch.Tensor
+    voice: torch.Tensor
+
+    def room_for(self, count: int) -> Clips:
+        """Zeros for `count` clips of these shapes."""
+        return Clips(*(part.new_zeros(count, *part.shape[1:]) for part in vars(self).values()))
+
+    def replace(self, where: torch.Tensor, others: Clips) -> None:
+        """Put `others` in the places `where`."""
+        for name, value in vars(self).items():
+            value[where] = getattr(others, name)
 
 
 class Bucket:
-    """Clips of one shape: latents, latents of the last frame as a still, identity tokens, scenes."""
+    """Clips of one shape and their scenes; once it is full, new ones take the places of the oldest."""
 
     def __init__(self, shape: tuple[int, int], rank: Rank, networks: Finished, capacity: int) -> None:
         self.shape, self.rank, self.networks = shape, rank, networks
         self.capacity, self.next, self.size = capacity, 0, 0
         # Room for all clips at once: growing by concatenation would copy hundreds of megabytes every few steps.
-        first = self.render(MINIMUM, torch.Generator().manual_seed(0))
-        self.latents, self.stills, self.identity = (
-            part.new_zeros(capacity, *part.shape[1:]) for part in first[:3]
-        )
-        self.scenes = first[3][torch.zeros(capacity, dtype=torch.long, device=rank.device)]
+        clips, scenes = self.render(MINIMUM, torch.Generator().manual_seed(0))
+        self.clips = clips.room_for(capacity)
+        self.scenes = scenes[torch.zeros(capacity, dtype=torch.long, device=rank.device)]
 
     @torch.no_grad()
-    def render(
-        self, count: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Scenes]:
-        """`count` new clips as (latents, stills, identity tokens of a portrait, scenes)."""
-        scenes = sample_scenes(count, generator).to(self.rank.device)
+    def render(self, count: int, generator: torch.Generator) -> tuple[Clips, Scenes]:
+        """`count` new clips and their scenes."""
+        scenes = sample_scenes(count, generator)
+        # Voices take the longest to learn, and of six actions only one speaks.
+        scenes.classes["action"][torch.rand(count, generator=generator) < MORE_TALK] = ACTIONS.index("talk")
+        scenes = scenes.to(self.rank.device)
         video = draw_clips(scenes, *self.shape) * 2 - 1
         still = video[:, :, -1:]
         portraits = disturb(draw_portraits(scenes, PICTURE, generator).cpu(), generator).to(self.rank.device)
+        sound = synthesise(clip_sound(scenes), generator)
+        seconds = REFERENCE_SECONDS[int(torch.randint(len(REFERENCE_SECONDS), (1,), generator=generator))]
+        recorded = recordings(scenes.numbers, seconds, generator)
         with self.rank.autocast():
-            latents, stills = self.networks.vae.encode(video), self.networks.vae.encode(still)
-            identity = self.networks.identity_encoder(portraits * 2 - 1)
-        return latents.half(), stills.half(), identity.half(), scenes
+            made = (
+                self.networks.vae.encode(video),
+                self.networks.vae.encode(still),
+                self.networks.audio_vae.encode(sound),
+                self.networks.identity_encoder(portraits * 2 - 1),
+                self.networks.voice_encoder(recorded).stacked(),
+            )
+        return Clips(*(part.half() for part in made)), scenes
 
     def add(self, count: int, generator: torch.Generator) -> None:
         """Render `count` clips; beyond the capacity they take the places of the oldest."""
-        latents, stills, identity, scenes = self.render(count, generator)
-        where = (torch.arange(count, device=latents.device) + self.next) % self.capacity
+        clips, scenes = self.render(count, generator)
+        where = (torch.arange(count, device=self.rank.device) + self.next) % self.capacity
         self.next, self.size = (self.next + count) % self.capacity, min(self.capacity, self.size + count)
-        self.latents[where], self.stills[where], self.identity[where] = latents, stills, identity
+        self.clips.replace(where, clips)
         self.scenes.replace(where, scenes)
 
 
@@ -105,15 +146,16 @@ class Pool:
         """A batch of `size` clips from bucket number `shape`."""
         bucket = self.buckets[shape]
         rows, modes = self._draw(bucket, size, MODES)
-        latents = bucket.latents[rows].float()
-        known = known_latents(latents, bucket.stills[rows].float(), modes, self.rng)
-        return self._batch(bucket, rows, modes, latents, known)
+        latents, audio = bucket.clips.latents[rows].float(), bucket.clips.audio[rows].float()
+        known = known_latents(latents, bucket.clips.stills[rows].float(), modes, self.rng)
+        batch = self._batch(bucket, rows, modes, latents, known)
+        return replace(batch, audio=audio, known_audio=known_sound(audio, known, self.rng))
 
     def stills(self, size: int) -> Batch:
         """A batch of `size` square single frames: five times cheaper than clips, and looks are learned from them."""
         bucket = self.buckets[0]
         rows, modes = self._draw(bucket, size, STILL_MODES)
-        first, last = bucket.latents[rows, :, :1].float(), bucket.stills[rows].float()
+        first, last = bucket.clips.latents[rows, :, :1].float(), bucket.clips.stills[rows].float()
         chosen = torch.rand(size, generator=self.generator).to(first.device) < 0.5
         latents = torch.where(chosen[:, None, None, None, None], first, last)
         return self._batch(bucket, rows, modes, latents, known_latents(latents, latents, modes, self.rng))
@@ -130,9 +172,16 @@ class Pool:
             mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.3
             for mode in modes
         ]
+        heard = [self.rng.random() < 0.6 for _ in modes]
         captions = [self._caption(bucket.scenes, int(row), mode) for row, mode in zip(rows, modes)]
         return Batch(
-            latents, known, captions, bucket.identity[rows].float(), torch.tensor(use, device=latents.device)
+            latents,
+            known,
+            captions,
+            bucket.clips.identity[rows].float(),
+            bucket.clips.voice[rows].float(),
+            torch.tensor(use, device=latents.device),
+            torch.tensor(heard, device=latents.device),
         )
 
     def _caption(self, scenes: Scenes, row: int, mode: str) -> str:
@@ -160,3 +209,15 @@ def known_latents(
             known[row, 1, -1] = 1
             known[row, 2:, -1] = stills[row, :, 0]
     return known
+
+
+def known_sound(audio: torch.Tensor, known: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    """Mask and known audio latents (B, Ca + 1, n): at times, the sound of the frames that are given."""
+    out = torch.cat([torch.zeros_like(audio[:, :1]), torch.zeros_like(audio)], 1)
+    for row, given in enumerate(known[:, 0, :, 0, 0].sum(1).tolist()):
+        # One given frame is a picture, which has no sound; more are a clip to go on with.
+        if given > 1 and rng.random() < 0.7:
+            count = sounds_of(int(given))
+            out[row, 0, :count] = 1
+            out[row, 1:, :count] = audio[row, :, :count]
+    return out

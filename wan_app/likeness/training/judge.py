@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.judge import LikenessJudge
 from wan_app.likeness.training.encoders import right_shares, shared_progress
-from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.optim import Average, Optimiser, load_what_fits
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import BALD, CLASSES, Scenes, sample_scenes
-from wan_app.likeness.world.render import draw_clips
+from wan_app.likeness.world.motion import mouth_opening
+from wan_app.likeness.world.render import clip_times, draw_clips
 
 # The model's square, before it is enlarged.
 SIDE = 64
 LATENT_NOISE = 0.15
+MOUTH_WEIGHT = 20.0
 
 
 def visible(scenes: Scenes, name: str) -> torch.Tensor:
@@ -63,13 +65,13 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips
     starts from the one that is there when present."""
     torch.manual_seed(99)
     model = LikenessJudge(classes=dict(CLASSES))
-    if (folder / "judge").exists():
-        model = LikenessJudge.from_pretrained(folder / "judge", torch_dtype=torch.float32)
+    load_what_fits(model, folder / "judge")
     model.to(rank.device).to(memory_format=torch.channels_last)
     vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device)
     generator = torch.Generator().manual_seed(9100 + rank.index)
     pool, everyone = render_pool(rank, vae, clips, generator)
     optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.995)
+    moments = clip_times().to(rank.device)
     begin, step, progress = time.time(), 0, 0.0
     while progress < 1:
         rows = torch.randint(len(pool), (batch,), generator=generator).to(rank.device)
@@ -82,6 +84,7 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips
             ).mean()
             for n in CLASSES
         )
+        loss = loss + MOUTH_WEIGHT * F.mse_loss(found["mouth"].float(), mouth_opening(scenes, moments))
         loss.backward()
         rank.average_gradients(optimiser.parameters)
         progress = shared_progress(rank, begin, minutes)

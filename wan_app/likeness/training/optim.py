@@ -1,10 +1,13 @@
-"""One optimiser for all networks here: Muon on matrices, AdamW on the rest, warm-up and cosine decay."""
+"""What all trainings here share: Muon on matrices, AdamW on the rest, warm-up and cosine decay, the average of
+the weights, and a start from weights that are there."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 # Embeddings and the first and last maps gain nothing from orthogonal updates.
@@ -73,3 +76,13 @@ class Average:
                 self.weights[name].lerp_(value.float(), 1 - decay)
             else:
                 self.weights[name].copy_(value)
+
+
+def load_what_fits(model: nn.Module, folder: Path) -> None:
+    """Start from the weights in `folder` if there are any; parts they lack, or have in another shape, stay new."""
+    path = folder / "diffusion_pytorch_model.safetensors"
+    if not path.exists():
+        return
+    own = model.state_dict()
+    kept = {n: v for n, v in load_file(path).items() if n in own and own[n].shape == v.shape}
+    model.load_state_dict(kept, strict=False)

@@ -9,41 +9,74 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from wan_app.likeness.audio import LikenessAudioAutoencoder
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.training.data import Batch, Finished, Pool
 from wan_app.likeness.training.encoders import shared_progress
-from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.optim import Average, Optimiser, load_what_fits
 from wan_app.likeness.training.parallel import Rank
-from wan_app.likeness.transformer import LikenessTransformer3DModel
+from wan_app.likeness.transformer import Clean, LikenessTransformer3DModel
+from wan_app.likeness.voice import LikenessVoiceEncoder
 
 SAVE_EVERY_MINUTES = 4.0
 STILLS_FOR_A_CLIP = 4
 
 
-def flow_loss(
-    model: Callable[..., torch.Tensor], text: torch.Tensor, batch: Batch, generator: torch.Generator
-) -> torch.Tensor:
-    """Velocity-weighted error of the clean latents at random noise levels, over the frames not given.
+# Sound has a tenth of the tokens and is heard all the same.
+AUDIO_WEIGHT = 0.6
 
-    Noise levels are logit-normal around the noisy side, where layout and person are decided.
+
+def flow_loss(
+    model: Callable[..., Clean], text: torch.Tensor, batch: Batch, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Velocity-weighted errors of the clean latents of video and sound at random noise levels, where not given.
+
+    Noise levels are logit-normal around the noisy side, where layout and person are decided; picture and sound
+    of a clip have the same.
     """
     clean = batch.latents
-    device = clean.device
-    level = torch.sigmoid(0.5 + 1.2 * torch.randn(len(clean), generator=generator)).to(device)
-    noise = torch.randn(clean.shape, generator=generator).to(device)
+    level = torch.sigmoid(0.5 + 1.2 * torch.randn(len(clean), generator=generator)).to(clean.device)
     given = batch.known[:, :1]
-    t = level[:, None, None, None, None]
-    noisy = (1 - t) * clean + t * noise
-    # Given frames are shown clean, as they will be when generating.
-    noisy = torch.where(given > 0, clean, noisy)
-    made = model(noisy, level, text, batch.identity, batch.known, batch.use_identity).float()
-    error = (made - clean).square() / t.clamp(min=0.08).square()
+    noisy_audio, given_audio = None, None
+    if batch.audio is not None and batch.known_audio is not None:
+        given_audio = batch.known_audio[:, :1]
+        noisy_audio = noised(batch.audio, level, given_audio, generator)
+    made = model(
+        noised(clean, level, given, generator),
+        level,
+        text,
+        identity_hidden_states=batch.identity,
+        voice_hidden_states=batch.voice,
+        known=batch.known,
+        audio_hidden_states=noisy_audio,
+        known_audio=batch.known_audio,
+        use_identity=batch.use_identity,
+        use_voice=batch.use_voice,
+    )
+    seen = missed(made.video, clean, level, given)
+    if made.audio is None or batch.audio is None or given_audio is None:
+        return seen, torch.zeros_like(seen)
+    return seen, missed(made.audio, batch.audio, level, given_audio)
+
+
+def noised(
+    clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """Clean latents (B, ...) at noise levels (B,); what is given is shown clean, as it will be when generating."""
+    t = level.view(-1, *[1] * (clean.ndim - 1))
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    return torch.where(given > 0, clean, (1 - t) * clean + t * noise)
+
+
+def missed(made: torch.Tensor, clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Mean error of the velocity that `made` stands for, over what is not given."""
+    t = level.view(-1, *[1] * (clean.ndim - 1)).clamp(min=0.08)
+    error = ((made.float() - clean) / t).square()
     return (error * (1 - given)).mean() / (1 - given).mean()
 
 
@@ -54,44 +87,38 @@ class Trainer:
         self.rank, self.folder = rank, folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self.text_encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").to(rank.device)
-        self.identity_encoder = LikenessIdentityEncoder.from_pretrained(folder / "identity_encoder").to(
-            rank.device
-        )
-        self.vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device).requires_grad_(False)
         torch.manual_seed(seed)
         self.transformer = LikenessTransformer3DModel().to(rank.device)
         load_what_fits(self.transformer, folder / "transformer")
-        # The recogniser of people has learned its subject; the words learn on with what they are to steer:
-        # frozen, they left the colour of a shirt at chance.
-        self.identity_encoder.requires_grad_(False)
+        # The words learn on with what they are to steer: frozen, they left the colour of a shirt at chance.
         self.model = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
         self.optimiser, self.average = (
             Optimiser(self.model, rate, adam_rate=rate * 0.5),
             Average(self.model),
         )
-        self.pool = Pool(rank, Finished(self.vae, self.identity_encoder), capacity, seed)
+        self.pool = Pool(rank, finished_networks(folder, rank.device), capacity, seed)
         self.generator = torch.Generator().manual_seed(seed * 77 + rank.index)
         self.spent, self.step, self.samples = 0.0, 0, 0
         self.resume()
         for block in self.transformer.blocks:
             block.compile(dynamic=False)
 
-    def take_step(self, size: int, progress: float) -> float:
-        """One update, from `size` clips or four times as many stills in turn; returns the loss."""
+    def take_step(self, size: int, progress: float) -> tuple[float, float]:
+        """One update, from `size` clips or four times as many stills in turn; the losses of video and sound."""
         if self.step % 2:
             batch = self.pool.stills(STILLS_FOR_A_CLIP * size)
         else:
             batch = self.pool.batch(size, (0, 0, 1, 2)[self.step // 2 % 4])
         with self.rank.autocast():
             text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
-            loss = flow_loss(self.transformer, text, batch, self.generator)
-        loss.backward()
+            seen, heard = flow_loss(self.transformer, text, batch, self.generator)
+        (seen + AUDIO_WEIGHT * heard).backward()
         self.rank.average_gradients(self.optimiser.parameters)
         self.optimiser.step(progress)
         self.average.update(self.model)
         self.step += 1
         self.samples += len(batch.captions) * self.rank.count
-        return float(loss.detach())
+        return float(seen.detach()), float(heard.detach())
 
     def save(self) -> None:
         """The averaged networks, ready for use, and the state to resume from; by the first rank."""
@@ -130,14 +157,20 @@ class Trainer:
         self.spent, self.step, self.samples = state["spent"], state["step"], state["samples"]
 
 
-def load_what_fits(model: nn.Module, folder: Path) -> None:
-    """Start from the weights in `folder` if there are any; parts they lack, or have in another shape, stay new."""
-    path = folder / "diffusion_pytorch_model.safetensors"
-    if not path.exists():
-        return
-    own = model.state_dict()
-    kept = {n: v for n, v in load_file(path).items() if n in own and own[n].shape == v.shape}
-    model.load_state_dict(kept, strict=False)
+def finished_networks(folder: Path, device: str) -> Finished:
+    """The networks that have learned their subjects and make the data."""
+    kinds = {
+        "vae": LikenessAutoencoder,
+        "identity_encoder": LikenessIdentityEncoder,
+        "audio_vae": LikenessAudioAutoencoder,
+        "voice_encoder": LikenessVoiceEncoder,
+    }
+    return Finished(
+        **{
+            name: kind.from_pretrained(folder / name).to(device).requires_grad_(False)
+            for name, kind in kinds.items()
+        }
+    )
 
 
 def train_transformer(
@@ -146,21 +179,21 @@ def train_transformer(
     minutes: float,
     batch: int = 24,
     rate: float = 2e-3,
-    clips: int = 2000,
+    clips: int = 1000,
     seed: int = 0,
 ) -> None:
     """Train for `minutes` of wall time in all, over all resumed runs; `clips` is the pool a rank starts with."""
-    trainer = Trainer(rank, folder, rate=rate, capacity=4 * clips, seed=seed)
+    trainer = Trainer(rank, folder, rate=rate, capacity=6 * clips, seed=seed)
     trainer.pool.fill(clips)
     begin, last_save, started_with = time.time(), time.time(), trainer.spent
     log = (folder / "training.jsonl").open("a") if rank.main else None
-    losses: list[float] = []
+    losses: list[tuple[float, float]] = []
     progress = started_with / minutes
     while progress < 1:
         losses.append(trainer.take_step(batch, progress))
         if trainer.step % 2 == 0:
             bucket = trainer.pool.buckets[(0, 0, 1, 2)[trainer.step // 2 % 4]]
-            bucket.add(8, trainer.pool.generator)
+            bucket.add(6, trainer.pool.generator)
         progress = started_with / minutes + shared_progress(rank, begin, minutes)
         trainer.spent = progress * minutes
         if log is not None and trainer.step % 50 == 0:
@@ -168,7 +201,9 @@ def train_transformer(
                 "progress": round(progress, 4),
                 "step": trainer.step,
                 "samples": trainer.samples,
-                "loss": round(sum(losses) / len(losses), 4),
+                "loss": round(sum(seen for seen, _ in losses) / len(losses), 4),
+                # Half of the steps are stills, which are silent.
+                "audio_loss": round(2 * sum(heard for _, heard in losses) / len(losses), 4),
                 "minutes": round(trainer.spent, 2),
             }
             print(json.dumps(row), file=log, flush=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from wan_app.likeness.world.voices import sample_voices
+
 FPS = 8.0
 CLIP_FRAMES = 17
 
@@ -83,8 +85,8 @@ class Scenes:
     """A batch of N scenes.
 
     classes: int64 (N,) per attribute name. colours: float (N, 3) RGB in [0, 1] for skin, hair, shirt,
-    trousers and hat, jittered around their class. numbers: float (N,) free parameters of layout and motion
-    (phases in cycles, rates in hertz, places in the frame's unit width).
+    trousers and hat, jittered around their class. numbers: float (N,) free parameters of layout, motion and
+    voice (phases in cycles, rates in hertz, places in the frame's unit width; see `voices`).
     """
 
     classes: dict[str, torch.Tensor]
@@ -135,7 +137,7 @@ def is_held_out(classes: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def sample_scenes(count: int, generator: torch.Generator, *, held_out: bool = False) -> Scenes:
-    """`count` random scenes from the training characters, or from the held-out ones."""
+    """`count` random scenes from the training characters and voices, or from the held-out ones."""
     kept: list[Scenes] = []
     have = 0
     while have < count:
@@ -143,7 +145,9 @@ def sample_scenes(count: int, generator: torch.Generator, *, held_out: bool = Fa
         batch = batch[is_held_out(batch.classes) == held_out]
         kept.append(batch)
         have += len(batch)
-    return Scenes.cat(kept)[torch.arange(count)]
+    scenes = Scenes.cat(kept)[torch.arange(count)]
+    scenes.numbers.update(sample_voices(count, generator, held_out=held_out))
+    return scenes
 
 
 def _sample(n: int, generator: torch.Generator) -> Scenes:
@@ -176,7 +180,7 @@ def _sample(n: int, generator: torch.Generator) -> Scenes:
         "rate": uniform(0.48, 0.62),
         "side": (pick(2) * 2 - 1).float(),
         "size": uniform(0.94, 1.06),
-        "syllables": uniform(1.6, 2.4),
+        "chatty": uniform(0, 1),
         "decor": uniform(0, 1),
         "decor2": uniform(0, 1),
         "light": uniform(0.94, 1.03),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from wan_app.likeness.world.attributes import BALD, NAMES, Scenes
+from wan_app.likeness.world.motion import speaks
 
 PEOPLE = (
     "a person",
@@ -116,6 +117,7 @@ ACTION = {
         "is resting",
     ),
 }
+ALSO_TALKS = ("and talks", "and speaks", "and is talking", "and talks to the camera")
 WALK_SIDE = {-1: ("to the left", "leftwards"), 1: ("to the right", "rightwards")}
 PLACE = {
     "beach": (
@@ -194,6 +196,8 @@ def caption(scenes: Scenes, row: int, rng: random.Random, *, about: str = "every
     action, place = rng.choice(ACTION[facts["action"]]), rng.choice(PLACE[facts["place"]])
     if facts["action"] == "walk" and rng.random() < 0.4:
         action += " " + rng.choice(WALK_SIDE[int(scenes.numbers["side"][row])])
+    if facts["action"] != "talk" and bool(speaks(scenes)[row]):
+        action += " " + rng.choice(ALSO_TALKS)
     if about == "reference":
         who = "character1"
     elif about == "motion":

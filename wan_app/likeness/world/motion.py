@@ -1,7 +1,7 @@
 """How people move: pose parameters as smooth functions of time in seconds.
 
-Everything is a function of seconds, not of frames, so that sound can be laid on the same time axis:
-`mouth_opening` is the envelope that a voice will follow.
+Everything is a function of seconds, not of frames, so that sound lies on the same time axis: `mouth_opening`
+is the envelope that the voice follows.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import math
 import torch
 
 from wan_app.likeness.world.attributes import ACTIONS, Scenes
+from wan_app.likeness.world.voices import opening
 
 TAU = 2 * math.pi
 
 
+def speaks(scenes: Scenes) -> torch.Tensor:
+    """Who speaks (N,): all who talk, and some who talk while they do something else."""
+    return (scenes.classes["action"] == ACTIONS.index("talk")) | (scenes.numbers["chatty"] > 0.75)
+
+
 def mouth_opening(scenes: Scenes, seconds: torch.Tensor) -> torch.Tensor:
-    """Mouth opening in [0, 1], (N, T) for times `seconds` (T,): syllables while talking, else closed."""
-    talking = (scenes.classes["action"] == ACTIONS.index("talk")).float()[:, None]
-    cycles = scenes.numbers["syllables"][:, None] * seconds + scenes.numbers["phase"][:, None]
-    return talking * (0.5 - 0.5 * torch.cos(TAU * cycles))
+    """Mouth opening in [0, 1], (N, T) for times `seconds` (T,): syllables while speaking, else closed."""
+    return speaks(scenes)[:, None].float() * opening(scenes.numbers, seconds)
 
 
 def poses(scenes: Scenes, seconds: torch.Tensor) -> dict[str, torch.Tensor]:
