@@ -61,6 +61,11 @@ def visible(page: Any, selector: str) -> Any:
     return page.locator(f"{selector}:visible").first
 
 
+def told(page: Any, selector: str) -> str:
+    """What a reader sees there."""
+    return str(page.locator(selector).inner_text()).replace("\u00a0", " ")
+
+
 def record(page: Any, seconds: float = 4.0) -> None:
     """Press Record, wait, press Stop, until the waveform of the recording is there."""
     visible(page, ".voice button.record-button").click()
@@ -84,7 +89,7 @@ def test_record_hear_generate_and_see_how_alike_it_is(visit: Any, picture: Path)
     visible(page, "button.hear").click()
     page.wait_for_selector(HEARD)
     page.wait_for_function(PLAYED)
-    assert "Voice: 0.4 semitones higher, timbre 91 % alike" in page.locator(".heard").inner_text()
+    assert "Voice: 0.4 semitones higher, timbre 91 % alike" in told(page, ".heard")
     assert page.locator(".card.idle").count(), "the stage is for videos"
 
     page.locator(".faces input[type=file]").first.set_input_files(picture)
@@ -93,8 +98,8 @@ def test_record_hear_generate_and_see_how_alike_it_is(visit: Any, picture: Path)
     visible(page, ".say textarea").fill("Hello")
     visible(page, "button.generate").click()
     page.wait_for_selector(".card.finished")
-    told = page.locator(".card").inner_text()
-    assert "Looks like the reference: 83 %" in told and "timbre 91 % alike" in told and "Mono sound" in told
+    card = told(page, ".card")
+    assert "Looks like the reference: 83 %" in card and "timbre 91 % alike" in card and "Mono sound" in card
     visible(page, "button.listen").click()
     page.wait_for_function(SOUNDING)
     assert not page.locator("button.listen:visible").count()
@@ -164,9 +169,9 @@ def test_two_people_have_a_voice_each(visit: Any, picture: Path, voice: Path) ->
     visible(page, ".prompt textarea").fill("character1 and character2 wave like a stranger")
     visible(page, "button.generate").click()
     page.wait_for_selector(".card.finished")
-    told = page.locator(".card").inner_text()
-    assert "character2: Looks like the reference: 31 %" in told and "somebody else" in told
-    assert "character1: Voice: 4.2 semitones lower, timbre 28 % alike" in told
+    card = told(page, ".card")
+    assert "character2: Looks like the reference: 31 %" in card and "somebody else" in card
+    assert "character1: Voice: 4.2 semitones lower, timbre 28 % alike" in card
 
 
 def test_a_soundtrack_goes_under_a_clip_from_words(visit: Any, voice: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_result_with_sound_offers_to_play_it_and_tells_of_likeness_and_notes()
     )
     shown = card.finished(result, "/c/a.mp4", "p")
     assert 'class="listen"' in shown and "Mono sound · 48 kHz · −16 LUFS · in step" in shown
-    assert "Looks like the reference: 83 %" in shown and "a &lt;b&gt;note" in shown
+    assert "Looks like the reference: 83\u00a0%" in shown and "a &lt;b&gt;note" in shown
     silent = card.finished(replace(result, audio=None, similarity=(), notes=()), "/c/a.mp4", "p")
     assert "listen" not in silent and "No sound" in silent and "<dl" not in silent
 

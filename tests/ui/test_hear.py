@@ -93,7 +93,7 @@ def test_its_end_plays_the_sound_with_what_is_known_of_it(
     updates = hearing.on_tick(ME, HEARD)
     shown = card(hearing, updates, slot=2)
     assert "<audio" in shown and "character2-talks-7.wav" in shown and "The voice of character2" in shown
-    assert "0.4 semitones higher" in shown and "took the sound of a video" in shown
+    assert "0.4\u00a0semitones higher" in shown and "took the sound of a video" in shown
     assert not updates["timer"].active and updates[hearing.panel.voices[0].hear]["interactive"]
 
 

@@ -22,7 +22,8 @@ _TIMBRES = (
 )
 # Semitones: one is about what a speaker varies from sentence to sentence, three are plainly heard.
 _PITCHES = ((1.0, "as high as the recording"), (3.0, "a little {}"), (math.inf, "clearly {}"))
-_MEASURE = "Measured by the model's own encoders: 0 % is another person, 100 % the same."
+# No-break spaces keep a number and its unit on one line.
+_MEASURE = "Measured by the model's own encoders: 0\u00a0% is another person, 100\u00a0% the same."
 
 
 def report(similarity: Sequence[Similarity], notes: Sequence[str] = ()) -> str:
@@ -35,12 +36,12 @@ def report(similarity: Sequence[Similarity], notes: Sequence[str] = ()) -> str:
 
 
 def looks(identity: float) -> tuple[str, str]:
-    """("Looks like the reference: 83 %", what that means) of an agreement from 0 to 1."""
+    """ ("Looks like the reference: 83 %", what that means) of an agreement from 0 to 1."""
     return f"Looks like the reference: {_percent(identity)}", _at(_LOOKS, identity)
 
 
 def voice(pitch: float | None, timbre: float | None) -> tuple[str, str]:
-    """("Voice: 0.4 semitones higher, timbre 91 % alike", what that means); one of the two is given."""
+    """ ("Voice: 0.4 semitones higher, timbre 91 % alike", what that means); one of the two is given."""
     facts, meanings = [], []
     if pitch is not None:
         facts.append(_semitones(pitch))
@@ -58,7 +59,7 @@ def _rows(one: Similarity, name: str) -> list[str]:
     told = [looks(identity)] if identity is not None else []
     if pitch is not None or timbre is not None:
         told.append(voice(pitch, timbre))
-    return [f"<dt>{escape(name + fact)}</dt><dd>{escape(meaning)}</dd>" for fact, meaning in told]
+    return [f"<div><dt>{escape(name + fact)}</dt><dd>{escape(meaning)}</dd></div>" for fact, meaning in told]
 
 
 def _known(value: float | None) -> float | None:
@@ -67,14 +68,14 @@ def _known(value: float | None) -> float | None:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * min(1.0, max(0.0, share)):.0f} %"
+    return f"{100 * min(1.0, max(0.0, share)):.0f}\u00a0%"
 
 
 def _semitones(pitch: float) -> str:
     size = f"{abs(pitch):.1f}"
     if size == "0.0":
         return "same pitch"
-    return f"{size} semitone{'' if size == '1.0' else 's'} {'higher' if pitch > 0 else 'lower'}"
+    return f"{size}\u00a0semitone{'' if size == '1.0' else 's'} {'higher' if pitch > 0 else 'lower'}"
 
 
 def _at(table: Sequence[tuple[float, str]], share: float) -> str:
