@@ -164,6 +164,8 @@ def test_examples_play_without_running_and_fill_the_form(visit: Any) -> None:
         assert visible(page, ".prompt textarea").input_value() == "the sun crosses the sky"
         if given:
             page.wait_for_selector(f"{given}:visible")
+    page.wait_for_selector(".voice .play-pause-button")
+    assert visible(page, ".say textarea").input_value() == "Hello" and page.locator("button.listen").count()
     assert page.outside == [] and page.faults == []
 
 

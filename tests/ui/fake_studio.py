@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+import soundfile
 from PIL import Image
 
-from tests.ui.fake_model import RECIPE, scene, speaking
+from tests.ui.fake_model import RATE, RECIPE, babble, scene, speaking
 from wan_app import services as services_module
 from wan_app.families import weights
 from wan_app.media.video import export_video
@@ -36,11 +37,12 @@ def store_examples(folder: Path) -> None:
     folder.mkdir(parents=True)
     request = GenerationRequest(mode="text", prompt="", width=128, height=128, num_frames=9)
     export_video(scene(request), folder / "sun.mp4", fps=8, metadata={})
+    soundfile.write(folder / "given.wav", babble(4.0)[0], RATE)
     Image.new("RGB", (128, 128), (190, 120, 90)).save(folder / "given.png")
     row = {"prompt": "the sun crosses the sky", "label": "Sun", "file": "sun.mp4"}
     rows = [
         {**row, "mode": "text"}, {**row, "mode": "image", "image": "given.png"},
-        {**row, "mode": "reference", "faces": ["given.png"]},
+        {**row, "mode": "reference", "faces": ["given.png"], "voice": "given.wav", "say": "Hello", "sound": True},
     ]
     (folder / "examples.json").write_text(json.dumps(rows), encoding="utf-8")
 
