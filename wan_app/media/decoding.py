@@ -46,6 +46,7 @@ class Decoded:
     """What came out of a file, and what was found in it.
 
     samples: float32 (channels, n). kind, sample_rate, layout: of the file, the kind in words.
+    seconds: length by the file's own account, 0 if it gives none.
     misnamed: its name promises something else. flat: share of samples lying on cut-off peaks; mended: those
     were rebuilt.
     """
@@ -53,6 +54,7 @@ class Decoded:
     samples: np.ndarray
     kind: str
     misnamed: bool
+    seconds: float
     sample_rate: int
     layout: str
     eight_bit: bool
@@ -107,10 +109,16 @@ def _decoded(path: Path, field: str, kind: str, raw: bytes, said: str) -> Decode
     suffix = path.suffix.lower()
     return Decoded(
         samples=np.nan_to_num(samples, posinf=0.0, neginf=0.0), kind=word,
-        misnamed=bool(suffix) and suffix not in endings, sample_rate=int(given["rate"]), layout=given["layout"],
+        misnamed=bool(suffix) and suffix not in endings, seconds=_length(said),
+        sample_rate=int(given["rate"]), layout=given["layout"],
         eight_bit=given["codec"] in ("pcm_u8", "pcm_s8") or "(8 bit)" in given["format"],
         video=video, damaged=bool(_ERROR.search(said)), flat=_flat(said),
     )
+
+
+def _length(said: str) -> float:
+    found = re.search(r"^\[info\]   Duration: (\d+):(\d+):([\d.]+),", said, re.MULTILINE)
+    return 3600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3]) if found else 0.0
 
 
 def _flat(said: str) -> float:

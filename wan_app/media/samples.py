@@ -76,4 +76,6 @@ def resampled(samples: np.ndarray, sample_rate: int, to: int) -> np.ndarray:
 
 def sixteen_bit(samples: np.ndarray) -> np.ndarray:
     """int16 (n, channels) of float (channels, n), by the factor that ffmpeg and soundfile read it back with."""
-    return (samples.T * 32768.0).round().clip(-32768, 32767).astype(np.int16)
+    scaled = samples.T * np.float32(32768.0)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)

@@ -26,8 +26,8 @@ MIN_VOICE, MAX_VOICE = 3.0, 30.0  # seconds that reference encoders are made for
 MIN_SPEECH = 1.0  # seconds with something to hear in them
 SOUNDTRACK_RATE = 48_000
 MIN_SOUNDTRACK = 0.5
-# Of either: a song or a talk, not a film. It also bounds the memory: 230 MB in stereo at 48 kHz.
-MAX_SECONDS = 600.0
+MAX_SECONDS = 600.0  # of either: a song or a talk, not a film
+_LOOKED_AT = 120.0  # seconds from the start: longer than any clip, and 46 MB in memory
 _FRAME = 0.02  # seconds over which the level is taken
 _SILENCE_DB = -65.0  # full scale; below this even a good microphone only hears itself
 _PAUSE_DB = 35.0  # so far below the loudest speech nothing is said
@@ -45,51 +45,56 @@ _DECLIP = "adeclip=w=10:o=50:a=8:t=1"
 def read_voice(path: Path | str, field: str = "voice") -> Sound:
     """The voice in `path`: mono, 16 kHz, without silence at its ends, at -23 LUFS, 3 to 30 s.
 
-    What it returns can be kept and read again without a change.
+    What it returns can be kept and read again without a change. Speech is looked for in the first
+    two minutes.
 
     Raises:
         InvalidRequest: naming `field`: no sound, silence, shorter than 3 s, longer than 10 minutes.
     """
     path = Path(path)
-    found = _read(path, field, VOICE_RATE, "mono", MAX_SECONDS)
+    found = _read(path, field, VOICE_RATE, "mono", _LOOKED_AT)
     samples = found.samples - found.samples.mean()
     _check_length(path, field, samples.shape[1] / VOICE_RATE, MIN_VOICE, "of 3 to 30 s")
     start, end, spoken = _speech(samples[0])
     _check_heard(path, field, spoken)
     taken = samples[:, start:min(end, start + round(MAX_VOICE * VOICE_RATE))]
     gain, note = _voice_gain(taken)
-    repairs = _repairs(found, VOICE_RATE, 1) + _cuts(samples.shape[1], start, end) + note + _pauses(taken[0])
+    repairs = _repairs(found, "mono") + _cuts(samples.shape[1], start, end) + note + _pauses(taken[0])
     return Sound(((taken - taken.mean()) * gain).clip(-1, 1).astype(np.float32), VOICE_RATE, repairs)
 
 
 def read_soundtrack(path: Path | str, field: str = "soundtrack", *, seconds: float | None = None) -> Sound:
-    """The sound in `path`, mono or stereo at 48 kHz, at its own level; only its first `seconds`, if given.
+    """The sound in `path`, mono or stereo at 48 kHz, at its own level; its first `seconds`, or two minutes.
 
     Raises:
         InvalidRequest: naming `field`: no sound, silence, shorter than 0.5 s, longer than 10 minutes.
     """
     path = Path(path)
-    found = _read(path, field, SOUNDTRACK_RATE, "mono|stereo", seconds or MAX_SECONDS)
+    # A little more than is taken tells that there is more.
+    found = _read(path, field, SOUNDTRACK_RATE, "mono|stereo", seconds or _LOOKED_AT + 0.1)
+    samples, length = found.samples, found.samples.shape[1] / SOUNDTRACK_RATE
+    repairs = _repairs(found, "stereo")
     if seconds is None:  # the beginning alone may well be short, or silent
-        _check_length(
-            path, field, found.samples.shape[1] / SOUNDTRACK_RATE, MIN_SOUNDTRACK, "of 0.5 s to 10 minutes"
-        )
-        if np.abs(found.samples).max() < 10 ** (_SILENCE_DB / 20):
+        _check_length(path, field, length, MIN_SOUNDTRACK, "of 0.5 s to 10 minutes")
+        if max(samples.max(), -samples.min()) < 10 ** (_SILENCE_DB / 20):
             raise _silent(path, field)
-    samples = limited(found.samples, SOUNDTRACK_RATE) if found.mended else found.samples
-    return Sound(samples.clip(-1, 1), SOUNDTRACK_RATE, _repairs(found, SOUNDTRACK_RATE, 2))
+        if length > _LOOKED_AT:
+            repairs += ("longer than 2 minutes: took the first 2",)
+            samples = samples[:, :round(_LOOKED_AT * SOUNDTRACK_RATE)]
+    if found.mended:  # peaks that stood out above full scale, once rebuilt
+        samples = limited(samples, SOUNDTRACK_RATE)
+    return Sound(samples.clip(-1, 1), SOUNDTRACK_RATE, repairs)
 
 
 def _read(path: Path, field: str, sample_rate: int, layouts: str, seconds: float) -> Decoded:
-    """Decoded, and decoded once more with its flattened peaks rebuilt where there are many."""
-    longest = seconds + 1 if seconds == MAX_SECONDS else seconds
-    found = decode(path, field, sample_rate=sample_rate, layouts=layouts, seconds=longest)
-    if found.samples.shape[1] > MAX_SECONDS * sample_rate:
+    """At most `seconds`; decoded once more with its flattened peaks rebuilt where there are many."""
+    found = decode(path, field, sample_rate=sample_rate, layouts=layouts, seconds=seconds)
+    if found.seconds > MAX_SECONDS:
         raise InvalidRequest(field, f"{shown(path.name)} of more than 10 minutes", "a recording of at most 10 minutes")
     if _CLIPPED < found.flat < _HOPELESS:
         with suppress(InvalidRequest):  # too long a recording for the time there is: it stays distorted
             mended = decode(
-                path, field, sample_rate=sample_rate, layouts=layouts, seconds=longest, mend=_DECLIP, timeout=10.0
+                path, field, sample_rate=sample_rate, layouts=layouts, seconds=seconds, mend=_DECLIP, timeout=10.0
             )
             return replace(mended, flat=found.flat, mended=True)
     return found
@@ -160,12 +165,12 @@ def _voice_gain(samples: np.ndarray) -> tuple[float, tuple[str, ...]]:
 def _cuts(length: int, start: int, end: int) -> tuple[str, ...]:
     longest = round(MAX_VOICE * VOICE_RATE)
     if end - start > longest:
-        return (f"{length / VOICE_RATE:.0f} s long: took the first 30 s with speech",)
+        return ("longer than 30 s: took the first 30 with speech",)
     silent = (length - end + start) / VOICE_RATE
     return (f"cut {silent:.1f} s of silence from its ends",) if silent >= 0.5 else ()
 
 
-def _repairs(found: Decoded, sample_rate: int, channels: int) -> tuple[str, ...]:
+def _repairs(found: Decoded, made: str) -> tuple[str, ...]:
     """What a file was that it had better not be, and what was made of it."""
     kilo = f"{found.sample_rate / 1000:g} kHz"
     plain = found.layout in ("mono", "stereo", "1 channels", "2 channels")
@@ -173,7 +178,7 @@ def _repairs(found: Decoded, sample_rate: int, channels: int) -> tuple[str, ...]
         (found.video, "took the sound of a video"),
         (found.misnamed and not found.video, f"its name says otherwise, but it holds {found.kind} sound"),
         (found.damaged, "damaged in places: took what could be read"),
-        (not plain, f"mixed down from {found.layout} to {'stereo' if channels == 2 else 'mono'}"),
+        (not plain, f"mixed down from {found.layout} to {made}"),
         (found.sample_rate > SOUNDTRACK_RATE, f"resampled from {kilo}"),
         (found.sample_rate < VOICE_RATE, f"recorded at only {kilo}: it will sound muffled"),
         (found.eight_bit, "8-bit sound: its hiss remains"),
