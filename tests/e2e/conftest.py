@@ -100,7 +100,8 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def launch_chromium() -> Iterator[Any]:
+    """A function that starts a Chromium with more flags; there can be one playwright only a process."""
     program = find_chromium()
     if program is None:
         # CI sets this: there, a missing browser is a failure and not an excuse.
@@ -110,9 +111,14 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield browser
-        browser.close()
+        yield lambda *flags: playwright.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
+
+
+@pytest.fixture(scope="session")
+def chromium(launch_chromium: Any) -> Iterator[Any]:
+    browser = launch_chromium()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.browser import FLAGS, find_chromium
 from tests.e2e.conftest import visits
 from tests.ui.fake_model import RATE
 
@@ -23,22 +21,15 @@ SOUNDING = ("() => { const v = document.querySelector('.card video'); "
 SOME_TEXT = "([s, t]) => [...document.querySelectorAll(s)].some(e => (e.value ?? e.textContent).includes(t))"
 
 
-@pytest.fixture(scope="session")
-def listening(voice: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def listening(launch_chromium: Any, voice: Path) -> Iterator[Any]:
     """A Chromium whose microphone hears `voice`."""
-    program = find_chromium()
-    if program is None:
-        if os.environ.get("WAN_APP_REQUIRE_BROWSER"):
-            pytest.fail("no chromium on this machine")
-        pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    microphone = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-                  f"--use-file-for-fake-audio-capture={voice}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS, *microphone])
-        yield browser
-        browser.close()
+    browser = launch_chromium(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={voice}",
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -29,5 +29,7 @@ def recording(label: str, sources: list[str], css_class: str) -> Any:
     return raw(gr.Audio(
         label=label, show_label=False, sources=sources, type="filepath", buttons=[],
         elem_classes=["recording", css_class],
-        waveform_options=gr.WaveformOptions(waveform_color="#a09d94", waveform_progress_color="#1f9e8c"),
+        waveform_options=gr.WaveformOptions(
+            waveform_color="#a09d94", waveform_progress_color="#1f9e8c", trim_region_color="#1f9e8c",
+        ),
     ))
