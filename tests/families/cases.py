@@ -13,7 +13,7 @@ from wan_app import settings
 from wan_app.families import registry
 from wan_app.families.spec import ModelSpec
 
-from . import tiny_ltx, tiny_vace, tiny_wan
+from . import tiny_echo, tiny_ltx, tiny_vace, tiny_wan
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,5 @@ CASES = {
     "wan2.2-i2v": _wan("wan2.2-i2v-a14b", tiny_wan.build_image_experts),
     "ltx-2": Case(lambda: tiny_ltx.tiny_spec("ltx-2"), tiny_ltx.build, 60.0),
     "ltx-2.5": Case(lambda: tiny_ltx.tiny_spec("ltx-2.5"), tiny_ltx.build_25, 60.0),
+    "echo": Case(tiny_echo.tiny_spec, tiny_echo.build, 60.0),
 }

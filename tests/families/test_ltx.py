@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wan_app.families import ltx, registry
+from wan_app.families import ltx, ltx_base, registry
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.sounding import prompt_saying, sound_of
 from wan_app.families.stills import as_video_still
@@ -103,7 +103,7 @@ def test_tokens_of_given_frames_are_no_part_of_the_preview() -> None:
 
     vae = SimpleNamespace(temporal_compression_ratio=8, spatial_compression_ratio=32)
     tokens = torch.arange(2 * 2 * 3 + 6).float().view(1, -1, 1).expand(-1, -1, 5)
-    latents = ltx.unpacked(tokens, Numbers(96, 64, 9, 1, 1.0, 1), vae)
+    latents = ltx_base.unpacked(tokens, Numbers(96, 64, 9, 1, 1.0, 1), vae)
     assert latents.shape == (1, 5, 2, 2, 3)
     assert latents[0, 0, 1, 1, 2] == 11 and latents.max() == 11
 

@@ -51,8 +51,6 @@ def build(folder: Path) -> Path:
 def build_25(folder: Path) -> Path:
     """LTX-2.5: Gemma 4, gated attention, a connector for each of picture and sound, the wider vocoder."""
     from diffusers import LTX2Pipeline, LTX2VideoTransformer3DModel
-    from diffusers.pipelines.ltx2 import LTX2TextConnectors
-    from diffusers.pipelines.ltx2.vocoder import LTX2VocoderWithBWE
 
     with same_weights_every_time():
         parts = ltx_parts()
@@ -62,17 +60,8 @@ def build_25(folder: Path) -> Path:
             use_prompt_embeddings=False, perturbed_attn=True, ff_bias=False, use_prompt_adaln_single=False,
             use_keyframes_abs_pos_embedding=True,
         )
-        parts["connectors"] = LTX2TextConnectors(
-            **CONNECTORS | {"video_connector_attention_head_dim": 12, "audio_connector_attention_head_dim": 6},
-            per_modality_projections=True, video_hidden_dim=24, audio_hidden_dim=12, video_gated_attn=True,
-            audio_gated_attn=True, proj_bias=True,
-        )
-        parts["vocoder"] = LTX2VocoderWithBWE(
-            in_channels=64, hidden_channels=32, upsample_kernel_sizes=[11, 32], upsample_factors=[5, 32],
-            resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]], bwe_in_channels=16, bwe_hidden_channels=32,
-            bwe_upsample_kernel_sizes=[16, 15], bwe_upsample_factors=[16, 15], bwe_resnet_kernel_sizes=[3],
-            bwe_resnet_dilations=[[1, 3, 5]], num_mel_channels=8,
-        )
+        parts["connectors"] = wide_connectors()
+        parts["vocoder"] = wide_vocoder()
         LTX2Pipeline(**parts).save_pretrained(folder)
     change(folder / "model_index.json", tokenizer=["transformers", "GemmaTokenizerFast"])
     return folder
@@ -112,6 +101,29 @@ def ltx_parts() -> dict[str, Any]:
             max_image_seq_len=4096, shift_terminal=0.1,
         ),
     }  # fmt: skip
+
+
+def wide_connectors() -> Any:
+    """Connectors from LTX-2.3 on: one projection each for picture and sound."""
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors
+
+    return LTX2TextConnectors(
+        **CONNECTORS | {"video_connector_attention_head_dim": 12, "audio_connector_attention_head_dim": 6},
+        per_modality_projections=True, video_hidden_dim=24, audio_hidden_dim=12, video_gated_attn=True,
+        audio_gated_attn=True, proj_bias=True,
+    )
+
+
+def wide_vocoder() -> Any:
+    """The vocoder from LTX-2.3 on, which widens 16 kHz to 48."""
+    from diffusers.pipelines.ltx2.vocoder import LTX2VocoderWithBWE
+
+    return LTX2VocoderWithBWE(
+        in_channels=64, hidden_channels=32, upsample_kernel_sizes=[11, 32], upsample_factors=[5, 32],
+        resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]], bwe_in_channels=16, bwe_hidden_channels=32,
+        bwe_upsample_kernel_sizes=[16, 15], bwe_upsample_factors=[16, 15], bwe_resnet_kernel_sizes=[3],
+        bwe_resnet_dilations=[[1, 3, 5]], num_mel_channels=8,
+    )
 
 
 def gemma3(vocabulary: int) -> Any:

@@ -94,6 +94,14 @@ def prompt_calling(request: GenerationRequest, words: Sequence[str]) -> str:
     return pattern.sub(lambda found: said.get(found[0].lower(), found[0]), request.prompt)
 
 
+def character_words(request: GenerationRequest) -> list[str]:
+    """What each character is called for a text encoder that knows no `character1`, by the order of the pictures."""
+    if len(request.characters) == 1:
+        return ["the character"]
+    ordinals = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+    return [f"the {ordinal} character" for ordinal in ordinals]
+
+
 @contextmanager
 def cancel_points(modules: Iterable[Any], check: Callable[[], None]) -> Iterator[None]:
     """Call `check` before each forward of every module, so that cancel takes one block at most.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
 from wan_app.families.frames import cover, given_frames, keep_given
-from wan_app.families.previews import LatentPreview
+from wan_app.families.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
 from wan_app.families.running import Progress, interruptible
-from wan_app.families.sounding import prompt_saying, sound_of
+from wan_app.families.sounding import prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.stills import as_video_still
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 _LTX2 = ModelSpec(
@@ -96,10 +94,6 @@ _NO_GUIDANCE = {
     "audio_stg_scale": 0.0, "audio_modality_scale": 1.0, "audio_guidance_rescale": 0.0,
 }  # fmt: skip
 _MAX_WORDS = 1024  # tokens; what the text encoder was trained with
-CANCEL_AT = {
-    "Gemma3DecoderLayer", "Gemma4TextDecoderLayer", "Gemma4UnifiedTextDecoderLayer", "LTX2TransformerBlock1d",
-    "LTX2VideoTransformerBlock", "LTX2VideoResnetBlock3d", "LTX2AudioResnetBlock", "ResBlock",
-}  # fmt: skip
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
@@ -119,32 +113,6 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     return LtxRunner(spec, pipe.to(plan.device))
 
 
-def ltx_parts(index: dict[str, Any], plan: Plan, weights: Path) -> dict[str, Any]:
-    """The components with tensors, each read whole. The index tells which text encoder and vocoder it is."""
-    import torch
-    import transformers
-    from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
-    from diffusers.pipelines.ltx2 import LTX2TextConnectors, vocoder
-
-    from wan_app.families.checkpoints import load_component
-
-    large = {
-        "transformer": LTX2VideoTransformer3DModel,
-        "text_encoder": getattr(transformers, index["text_encoder"][1]),
-    }
-    small = {
-        "connectors": (LTX2TextConnectors, torch.bfloat16),
-        "vae": (AutoencoderKLLTX2Video, torch.bfloat16),
-        # Sound in bf16 hisses; in fp32 these two are 0.4 GB.
-        "audio_vae": (AutoencoderKLLTX2Audio, torch.float32),
-        "vocoder": (getattr(vocoder, index["vocoder"][1]), torch.float32),
-    }
-    return {
-        name: load_component(cls, weights, name, torch.bfloat16, plan.quantization)
-        for name, cls in large.items()
-    } | {name: load_component(cls, weights, name, dtype) for name, (cls, dtype) in small.items()}
-
-
 class LtxRunner:
     """A loaded LTX2 pipeline behind the app's seam.
 
@@ -159,9 +127,7 @@ class LtxRunner:
         # The same components behind the pipeline that takes given frames.
         self.image_pipe = LTX2ConditionPipeline(**pipe.components)
         self.image_pipe.set_progress_bar_config(disable=True)
-        self.preview = fit_preview(pipe.vae)
-        # Seconds that decoding took per pixel of video, the last time; the tail of the ETA.
-        self._decode_rate = 0.0
+        self.preview, self.decoder = fit_preview(pipe.vae), Decoder(pipe)
 
     def generate(self, request: GenerationRequest, report: Reporter) -> Output:
         """Encode, denoise, decode; see `base.Pipeline.generate`."""
@@ -179,19 +145,14 @@ class LtxRunner:
             conditions = [self._condition(path, index, numbers) for index, path in given]
             latents, audio_latents = self._denoise(numbers, embeds, conditions, report)
             report(Exporting("Decoding"))
-            frames = None if request.sound_only else keep_given(self._decode(latents), request)
-            audio = self._sound(audio_latents, numbers)
-        return Output(frames=frames, audio=audio, sample_rate=self.sample_rate)
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the sound it makes, in Hz."""
-        return int(self.pipe.vocoder.config.output_sampling_rate)
+            frames = None if request.sound_only else keep_given(self.decoder.frames(latents), request)
+            audio = self.decoder.sound(audio_latents, self.spec.seconds_of(numbers.num_frames))
+        return Output(frames=frames, audio=audio, sample_rate=self.decoder.sample_rate)
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
         self.pipe.remove_all_hooks()
-        del self.pipe, self.image_pipe, self.preview
+        del self.pipe, self.image_pipe, self.preview, self.decoder
 
     def _read(self, request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
         """The text encoder's states of prompt and negative prompt, by the pipeline's argument names."""
@@ -240,8 +201,7 @@ class LtxRunner:
 
     def _on_step(self, numbers: Numbers, report: Reporter) -> Any:
         """A step callback that reports progress with a picture of the clean-video estimate."""
-        decoding = self._decode_rate * numbers.num_frames * numbers.width * numbers.height
-        progress = Progress(report, numbers.num_inference_steps, decoding)
+        progress = Progress(report, numbers.num_inference_steps, self.decoder.expected_seconds(numbers))
         before: list[torch.Tensor] = []
 
         def on_step(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -251,25 +211,6 @@ class LtxRunner:
 
         return on_step
 
-    def _decode(self, latents: torch.Tensor) -> np.ndarray:
-        """Frames uint8 (num_frames, height, width, 3)."""
-        import torch
-
-        vae, started = self.pipe.vae, time.monotonic()
-        timestep = torch.zeros(1, device=vae.device, dtype=vae.dtype) if vae.config.timestep_conditioning else None
-        video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
-        # In place and turned to bytes on the device: a float copy of a clip is gigabytes.
-        pixels = video[0].add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-        frames = pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
-        self._decode_rate = (time.monotonic() - started) / (frames.size / 3)
-        return frames
-
-    def _sound(self, latents: torch.Tensor, numbers: Numbers) -> np.ndarray:
-        """Sound float32 (channels, samples), as long as the clip."""
-        audio_vae, vocoder = self.pipe.audio_vae, self.pipe.vocoder
-        mel = audio_vae.decode(latents.to(audio_vae.dtype), return_dict=False)[0]
-        return sound_of(vocoder(mel.to(vocoder.dtype)), self.sample_rate, self.spec.seconds_of(numbers.num_frames))
-
     @contextmanager
     def _clean(self, report: Reporter) -> Iterator[None]:
         """Cancel points on every block, and nothing left behind however the run ends."""
@@ -278,17 +219,6 @@ class LtxRunner:
                 yield
         finally:
             self.pipe.maybe_free_model_hooks()
-
-
-def fit_preview(vae: Any) -> LatentPreview:
-    """The preview matrix of an AutoencoderKLLTX2Video."""
-    def encode(clip: torch.Tensor) -> torch.Tensor:
-        latents = vae.encode(clip.to(vae.device, vae.dtype)).latent_dist.mode().float()
-        mean, std = (getattr(vae, name).float().view(1, -1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
-        return (latents - mean) * vae.config.scaling_factor / std
-
-    # Nine frames give two latent frames.
-    return LatentPreview.solve(encode, cell=vae.spatial_compression_ratio, frames=9)
 
 
 def clean_estimate(
@@ -308,12 +238,3 @@ def clean_estimate(
     if earlier is None or level == after:
         return None
     return latents - after * (latents - earlier) / (after - level)
-
-
-def unpacked(latents: torch.Tensor, numbers: Numbers, vae: Any) -> torch.Tensor:
-    """Tokens (1, F*h*w and those of given frames, C) as latents (1, C, F, h, w)."""
-    frames = (numbers.num_frames - 1) // vae.temporal_compression_ratio + 1
-    height = numbers.height // vae.spatial_compression_ratio
-    width = numbers.width // vae.spatial_compression_ratio
-    clip = latents[:, : frames * height * width]
-    return clip.unflatten(1, (frames, height, width)).permute(0, 4, 1, 2, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from wan_app.families.base import Numbers, Pipeline, Plan, prompt_calling
+from wan_app.families.base import Numbers, Pipeline, Plan, character_words, prompt_calling
 from wan_app.families.frames import cover, given_frames, on_white
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan_base import WanRunner, load_pipeline, shift_by_size
@@ -73,7 +73,6 @@ SPECS = (
     ),
 )
 
-_ORDINALS = ("first", "second", "third", "fourth", "fifth")
 # A frame of this grey stands for "nothing given here", as in the model's training.
 _NOTHING = (128, 128, 128)
 
@@ -118,9 +117,7 @@ class VaceRunner(WanRunner):
 
 def prompt_for_model(request: GenerationRequest) -> str:
     """The prompt with `character1` said in words that a text encoder knows."""
-    if len(request.characters) == 1:
-        return prompt_calling(request, ["the character"])
-    return prompt_calling(request, [f"the {ordinal} character" for ordinal in _ORDINALS])
+    return prompt_calling(request, character_words(request))
 
 
 def video_conditions(request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
