@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed, WanTransformerBlock
@@ -9,7 +11,7 @@ from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed, Wan
 from wan_app.likeness.attention import attention
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
-from wan_app.likeness.transformer import LikenessTransformer3DModel, LikenessTransformerBlock
+from wan_app.likeness.transformer import Clean, Context, LikenessTransformer3DModel, LikenessTransformerBlock
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +45,20 @@ def test_training_attention_is_the_fused_one() -> None:
         assert torch.allclose(attention(q, k, v), plain, atol=1e-5)
 
 
-def block_inputs(dim: int = 48) -> tuple[torch.Tensor, ...]:
-    torch.manual_seed(1)
-    return torch.randn(2, 20, dim), torch.randn(2, 7, dim), torch.randn(2, 4, dim), torch.randn(2, 6, dim)
-
-
-def test_a_wan_block_fits_and_means_the_same_until_identity_is_learned() -> None:
+def test_a_wan_block_fits_and_means_the_same_until_identity_and_voice_are_learned() -> None:
     torch.manual_seed(0)
     wan = WanTransformerBlock(48, 96, 2, cross_attn_norm=True)
-    ours = LikenessTransformerBlock(48, 96, 2)
+    ours = LikenessTransformerBlock(48, 96, 32, 2)
     missing, unexpected = ours.load_state_dict(wan.state_dict(), strict=False)
     assert not unexpected
-    assert missing and all("identity" in name for name in missing)
-    x, text, identity, temb = block_inputs()
+    assert missing and all(re.search("identity|voice|audio", name) for name in missing)
+    torch.manual_seed(1)
+    x, text, identity, voice, temb = (torch.randn(2, length, 48) for length in (20, 7, 4, 3, 6))
     rotary = WanRotaryPosEmbed(24, (1, 2, 2), 16)(torch.zeros(1, 4, 5, 4, 4))
     with torch.no_grad():
-        assert torch.allclose(ours(x, text, identity, temb, rotary), wan(x, text, temb, rotary), atol=1e-4)
+        seen, heard = ours(x, x[:, :0], Context(text, identity, voice, temb, rotary))
+        assert torch.allclose(seen, wan(x, text, temb, rotary), atol=1e-4)
+    assert heard.shape == (2, 0, 48)
 
 
 @pytest.fixture(scope="module")
@@ -66,42 +66,72 @@ def transformer() -> LikenessTransformer3DModel:
     torch.manual_seed(0)
     model = LikenessTransformer3DModel(
         latent_channels=8,
+        audio_channels=6,
         num_attention_heads=1,
         num_layers=3,
         ffn_dim=64,
+        audio_ffn_dim=32,
         text_dim=16,
         identity_dim=16,
+        voice_dim=16,
         head_width=16,
     )
     for block in model.blocks:
-        torch.nn.init.normal_(block.attn_identity.to_out[0].weight, std=0.2)
+        for path in (block.attn_identity, block.attn_voice):
+            torch.nn.init.normal_(path.to_out[0].weight, std=0.2)
     return model
 
 
-def call(model: LikenessTransformer3DModel, **changes) -> torch.Tensor:
+def call_both(model: LikenessTransformer3DModel, **changes) -> Clean:
     torch.manual_seed(2)
     inputs = {
         "hidden_states": torch.randn(2, 8, 5, 6, 10),
         "timestep": torch.tensor([0.3, 0.9]),
         "encoder_hidden_states": torch.randn(2, 7, 16),
         "identity_hidden_states": torch.randn(2, 8, 16),
+        "voice_hidden_states": torch.randn(2, 6, 16),
+        "audio_hidden_states": torch.randn(2, 6, 34),
     }
     with torch.no_grad():
         return model(**(inputs | changes))
 
 
-def test_every_block_reads_the_identity(transformer: LikenessTransformer3DModel) -> None:
-    identities: list[torch.Tensor] = []
+def call(model: LikenessTransformer3DModel, **changes) -> torch.Tensor:
+    return call_both(model, **changes).video
+
+
+@pytest.mark.parametrize("kind", ["identity", "voice"])
+def test_every_block_reads_face_and_voice(transformer: LikenessTransformer3DModel, kind: str) -> None:
+    read: list[torch.Tensor] = []
     hooks = [
-        block.attn_identity.register_forward_hook(lambda module, args, out: identities.append(args[1]))
+        getattr(block, f"attn_{kind}").register_forward_hook(lambda module, args, out: read.append(args[1]))
         for block in transformer.blocks
     ]
-    first = call(transformer)
+    first = call_both(transformer)
     for hook in hooks:
         hook.remove()
-    assert len(identities) == 3 and first.shape == (2, 8, 5, 6, 10)
-    other = call(transformer, identity_hidden_states=torch.ones(2, 8, 16))
-    assert not torch.allclose(first, other)
+    assert len(read) == 3 and first.video.shape == (2, 8, 5, 6, 10) and first.audio.shape == (2, 6, 34)
+    name = f"{kind}_hidden_states"
+    other = call_both(transformer, **{name: torch.ones(2, 8 if kind == "identity" else 6, 16)})
+    assert not torch.allclose(first.video, other.video) and not torch.allclose(first.audio, other.audio)
+
+
+def test_picture_and_sound_hear_of_each_other(transformer: LikenessTransformer3DModel) -> None:
+    first = call_both(transformer)
+    louder = call_both(transformer, audio_hidden_states=torch.ones(2, 6, 34))
+    assert not torch.allclose(first.video, louder.video)
+    brighter = call_both(transformer, hidden_states=torch.ones(2, 8, 5, 6, 10))
+    assert not torch.allclose(first.audio, brighter.audio)
+    assert call_both(transformer, audio_hidden_states=None).audio is None
+
+
+def test_sound_and_picture_stand_on_one_time_axis_in_seconds(transformer: LikenessTransformer3DModel) -> None:
+    cos, sin = transformer._rotary(torch.zeros(1, 18, 5, 4, 4), 34)
+    assert cos.shape[1] == 5 * 4 + 34
+    # The first angle turns by one radian a group of four frames, which is half a second.
+    angle = torch.atan2(sin[0, :, 0, 1], cos[0, :, 0, 0])
+    assert torch.allclose(angle[:20:4], torch.arange(5.0).where(torch.arange(5) < 4, torch.tensor(4 - 2 * torch.pi)))
+    assert torch.allclose(angle[20:24], (torch.arange(4) + 0.5) / 16 / 0.5, atol=1e-5)
 
 
 def test_nobody_is_the_same_said_either_way(transformer: LikenessTransformer3DModel) -> None:
@@ -109,6 +139,20 @@ def test_nobody_is_the_same_said_either_way(transformer: LikenessTransformer3DMo
     assert torch.equal(nobody, call(transformer, use_identity=torch.tensor([False, False])))
     half = call(transformer, use_identity=torch.tensor([True, False]))
     assert torch.equal(half[1], nobody[1]) and not torch.allclose(half[0], nobody[0])
+
+
+def test_no_voice_is_the_same_said_either_way(transformer: LikenessTransformer3DModel) -> None:
+    none = call_both(transformer, voice_hidden_states=None).audio
+    half = call_both(transformer, use_voice=torch.tensor([True, False])).audio
+    assert torch.equal(half[1], none[1]) and not torch.allclose(half[0], none[0])
+
+
+def test_known_sound_reaches_the_network(transformer: LikenessTransformer3DModel) -> None:
+    known = torch.zeros(2, 7, 34)
+    first = call_both(transformer).audio
+    assert torch.equal(first, call_both(transformer, known_audio=known).audio)
+    known[:, 0, :10] = 1
+    assert not torch.allclose(first, call_both(transformer, known_audio=known).audio)
 
 
 def test_known_frames_reach_the_network(transformer: LikenessTransformer3DModel) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wan_app.likeness.pipeline import WINDOW, LikenessPipeline, plan_windows
+from wan_app.likeness.pipeline import WINDOW, LikenessOutput, LikenessPipeline, plan_windows
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,11 @@ def seed(number: int = 0) -> torch.Generator:
 
 
 def run(pipe: LikenessPipeline, prompt: str = "a person waves", **changes) -> np.ndarray:
-    return pipe(prompt, **({"num_inference_steps": 2, "generator": seed()} | changes)).frames
+    return make(pipe, prompt, **changes).frames
+
+
+def make(pipe: LikenessPipeline, prompt: str = "a person waves", **changes) -> LikenessOutput:
+    return pipe(prompt, **({"num_inference_steps": 2, "generator": seed()} | changes))
 
 
 @pytest.mark.parametrize(
@@ -37,16 +41,37 @@ def test_windows_cover_a_clip_and_overlap(latent_frames: int, windows: list[tupl
 @pytest.mark.parametrize("num_frames", [5, 17, 21, 41])
 def test_any_length_on_the_grid(pipe: LikenessPipeline, num_frames: int) -> None:
     steps: list[tuple[int, int]] = []
-    frames = run(
+    made = make(
         pipe, num_frames=num_frames, height=96, width=160, on_step=lambda i, n, clean: steps.append((i, n))
     )
+    frames = made.frames
+    # Eight frames a second, 16,000 samples a second: the sound is exactly as long.
+    assert made.audio.shape == (1, 2000 * num_frames) and made.audio.dtype == np.float32
     assert frames.shape == (num_frames, 96, 160, 3) and frames.dtype == np.uint8
     assert steps == [(i + 1, len(steps)) for i in range(len(steps))]
 
 
 def test_a_longer_clip_goes_on_from_the_shorter_one(pipe: LikenessPipeline) -> None:
-    short, long = run(pipe, num_frames=17), run(pipe, num_frames=29)
+    heard: list[torch.Tensor] = []
+    sound = pipe.decode_sound
+    pipe.decode_sound = lambda latents, *rest: heard.append(latents) or sound(latents, *rest)
+    try:
+        short, long = run(pipe, num_frames=17), run(pipe, num_frames=29)
+    finally:
+        del pipe.decode_sound
     assert np.array_equal(short, long[:17])
+    assert torch.equal(heard[0], heard[1][:, :, :34]) and heard[1].shape[2] == 58
+
+
+def test_a_voice_matters_and_sound_alone_needs_no_frames(pipe: LikenessPipeline) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 40_000).astype(np.float32)
+    tone = np.sin(np.arange(40_000) * 0.06).astype(np.float32)
+    first, second = (make(pipe, voice=voice) for voice in (noise, tone))
+    assert not np.array_equal(first.audio, second.audio) and not np.array_equal(first.frames, second.frames)
+    alone = make(pipe, voice=noise, sound_only=True)
+    assert alone.frames is None and np.array_equal(alone.audio, first.audio)
+    with pytest.raises(ValueError, match=r"voice: got 0\.25 s; needed at least 0\.5 s"):
+        make(pipe, voice=noise[:4000])
 
 
 def test_given_frames_are_decoded_as_given(pipe: LikenessPipeline) -> None:

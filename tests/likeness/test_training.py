@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from wan_app.likeness.audio import LikenessAudioAutoencoder
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import build_text_encoder, build_tokenizer
 from wan_app.likeness.training.autoencoder import clip_groups, psnr, start_from_components
-from wan_app.likeness.training.data import Batch, known_latents
+from wan_app.likeness.training.data import Batch, known_latents, known_sound
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.training.transformer import Trainer, flow_loss
+from wan_app.likeness.transformer import Clean
+from wan_app.likeness.voice import LikenessVoiceEncoder
 from wan_app.likeness.world.attributes import sample_scenes
 from wan_app.likeness.world.captions import vocabulary
 
@@ -55,31 +58,47 @@ def test_known_frames_are_masked_and_the_last_picture_is_only_hinted_at() -> Non
 def batch(modes: list[str]) -> Batch:
     latents = torch.randn(len(modes), 4, 5, 2, 2, generator=seeded(1))
     known = known_latents(latents, latents[:, :, -1:], modes, random.Random(0))
-    return Batch(latents, known, [""] * len(modes), torch.zeros(1), torch.zeros(len(modes), dtype=torch.bool))
+    audio = torch.randn(len(modes), 6, 34, generator=seeded(2))
+    nobody, no = torch.zeros(1), torch.zeros(len(modes), dtype=torch.bool)
+    sound = known_sound(audio, known, random.Random(0))
+    return Batch(latents, known, [""] * len(modes), nobody, nobody, no, no, audio, sound)
 
 
 def test_the_loss_is_zero_for_the_truth_and_blind_to_given_frames() -> None:
     one = batch(["image"] * 8 + ["text"] * 8)
 
-    def loss(answer: torch.Tensor) -> float:
-        return float(flow_loss(lambda *_: answer, torch.zeros(1), one, seeded(2)))
+    def loss(video: torch.Tensor, audio: torch.Tensor) -> tuple[float, float]:
+        seen, heard = flow_loss(lambda *_, **__: Clean(video, audio), torch.zeros(1), one, seeded(2))
+        return float(seen), float(heard)
 
-    given = one.known[:, :1]
-    assert loss(one.latents) == 0
-    assert loss(one.latents + given) == 0
-    assert loss(one.latents + (1 - given)) > 1
+    given, sound = one.known[:, :1], one.known_audio[:, :1]
+    assert sound.any() and not sound.all()
+    assert loss(one.latents, one.audio) == (0, 0)
+    assert loss(one.latents + given, one.audio + sound) == (0, 0)
+    assert loss(one.latents + (1 - given), one.audio)[0] > 1
+    assert loss(one.latents, one.audio + (1 - sound))[1] > 1
 
 
 def test_the_network_sees_given_frames_without_noise() -> None:
     one, seen = batch(["image"] * 4), []
 
-    def look(noisy: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    def look(noisy: torch.Tensor, *_: torch.Tensor, audio_hidden_states: torch.Tensor, **__) -> Clean:
         seen.append(noisy)
-        return noisy
+        return Clean(noisy, audio_hidden_states)
 
     flow_loss(look, torch.zeros(1), one, seeded())
     assert torch.equal(seen[0][:, :, 0], one.latents[:, :, 0])
     assert not torch.equal(seen[0][:, :, 4], one.latents[:, :, 4])
+
+
+def test_the_sound_of_a_clip_that_goes_on_is_given_with_its_frames() -> None:
+    one = batch(["image"] * 60)
+    frames = one.known[:, 0, :, 0, 0].sum(1)
+    sounds = one.known_audio[:, 0].sum(1)
+    assert not sounds[frames == 1].any()
+    for count, latents in ((2, 10), (3, 18)):
+        assert set(sounds[frames == count].tolist()) == {0, latents}
+    assert torch.equal(one.known_audio[:, 1:, :10] * (sounds > 0)[:, None, None], one.known_audio[:, 1:, :10])
 
 
 def test_the_optimiser_learns_and_the_average_follows() -> None:
@@ -109,10 +128,13 @@ def test_training_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     build_text_encoder(len(words)).save_pretrained(tmp_path / "text_encoder")
     LikenessIdentityEncoder().save_pretrained(tmp_path / "identity_encoder")
     LikenessAutoencoder(dim=32, layers=1, heads=1).save_pretrained(tmp_path / "vae")
+    LikenessAudioAutoencoder(width=16).save_pretrained(tmp_path / "audio_vae")
+    LikenessVoiceEncoder(layers=1).save_pretrained(tmp_path / "voice_encoder")
     first = Trainer(ONE, tmp_path, rate=1e-3, capacity=16, seed=0)
     first.pool.fill(16)
     losses = [first.take_step(2, 0.5) for _ in range(2)]
-    assert all(loss > 0 for loss in losses)
+    # Clips first, with sound; then stills, which are silent.
+    assert losses[0][0] > 0 and losses[0][1] > 0 and losses[1][0] > 0 and losses[1][1] == 0
     first.save()
     second = Trainer(ONE, tmp_path, rate=1e-3, capacity=16, seed=0)
     # A step on two clips, then one on eight stills.
@@ -120,3 +142,9 @@ def test_training_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, value in first.transformer.state_dict().items():
         assert torch.equal(value, second.transformer.state_dict()[name]), name
     assert (tmp_path / "transformer" / "config.json").exists()
+    # Without the state, a new training starts from the weights.
+    (tmp_path / "training.pt").unlink()
+    third = Trainer(ONE, tmp_path, rate=1e-3, capacity=16, seed=1)
+    assert third.step == 0
+    for name, value in first.average.weights.items():
+        assert torch.equal(value, third.model.state_dict()[name]), name

@@ -1,8 +1,9 @@
 """Measure a trained model on characters it has never seen: `python -m wan_app.likeness.evaluate`.
 
-Prints a table and, with `--out`, writes it and a contact sheet. Attributes are told by the judge (see
-`judge.py`); its own accuracy on true renders of the same scenes is the ceiling, printed beside every figure.
-Bald people are left out: without a hair colour to see, their looks are not wholly held out.
+Prints a table and, with `--out`, writes it and two contact sheets, one with waveforms. Attributes are told
+by the judge (see `judge.py`); its own accuracy on true renders of the same scenes is the ceiling, printed
+beside every figure. What is heard is measured in `listening.py`. Bald people are left out: without a hair
+colour to see, their looks are not wholly held out.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from wan_app.likeness.judge import LikenessJudge
+from wan_app.likeness.listening import REFERENCE_SECONDS, SIDE, Listening, for_judge, to_frames
 from wan_app.likeness.pipeline import LikenessPipeline
+from wan_app.likeness.similarity import identity_agreement
 from wan_app.likeness.training.judge import visible
-from wan_app.likeness.world.attributes import BALD, IDENTITY, Scenes, sample_scenes
+from wan_app.likeness.world.attributes import BALD, CLASSES, IDENTITY, Scenes, sample_scenes
 from wan_app.likeness.world.captions import caption
 from wan_app.likeness.world.render import draw_clips, draw_portraits
 from wan_app.settings import ASSETS
 
-SIDE = 128
 AIMS = {"place": ">= .95", "action": ">= .80", "shirt": ">= .90", "hair_colour": ">= .90"}
 TOLD = ("place", "action", "shirt", "hair_colour", "hairstyle", "skin", "hat", "glasses")
 
@@ -50,11 +51,9 @@ class Tally:
 
 def judged(judge: LikenessJudge, frames: np.ndarray) -> dict[str, int]:
     """Class index by attribute of a clip uint8 (17, H, W, 3)."""
-    video = torch.from_numpy(frames).permute(3, 0, 1, 2).float()[None] / 127.5 - 1
-    # The judge was trained on the world at half the size the model draws.
-    small = F.interpolate(video[0].transpose(0, 1), scale_factor=0.5, mode="area").transpose(0, 1)[None]
     with torch.no_grad():
-        return {name: int(logits.argmax(1)) for name, logits in judge(small).items()}
+        found = judge(for_judge(frames))
+    return {name: int(found[name].argmax(1)) for name in CLASSES}
 
 
 def haired(count: int, generator: torch.Generator) -> Scenes:
@@ -71,12 +70,16 @@ class Evaluation:
         self.judge = LikenessJudge.from_pretrained(folder / "judge", torch_dtype=torch.float32)
         generator = torch.Generator().manual_seed(seed)
         self.scenes, self.others = (haired(count, generator) for _ in range(2))
-        self.portraits = draw_portraits(self.scenes, SIDE, generator)
+        self.portraits, self.strangers = (
+            draw_portraits(people, SIDE, generator) for people in (self.scenes, self.others)
+        )
         self.rng = random.Random(seed)
         self.tally = Tally()
         self.seconds: list[float] = []
         self.first_frames: list[float] = []
         self.ceiling_frames: list[float] = []
+        self.own_agreement: list[float] = []
+        self.own_strangers: list[float] = []
         self.rows: list[np.ndarray] = []
 
     def run(self) -> None:
@@ -91,6 +94,11 @@ class Evaluation:
             reference = self._make(index, prompt, reference_images=[portrait])
             self._count("reference", index, reference, self.scenes)
             self._count("another", index, reference, self.others)
+            stranger = Image.fromarray(to_frames(self.strangers[index][:, None])[0])
+            for picture, agreement in ((portrait, self.own_agreement), (stranger, self.own_strangers)):
+                with torch.no_grad():
+                    tokens = self.pipe.encode_person([picture])
+                agreement.append(identity_agreement(self.pipe.identity_encoder, tokens, reference))
             motion = caption(self.scenes, index, self.rng, about="motion")
             image = self._make(index, motion, image=Image.fromarray(true[0]))
             self._count("image", index, image, self.scenes)
@@ -107,7 +115,7 @@ class Evaluation:
             mode: float(np.mean([judged_right[c][mode] for c in IDENTITY]))
             for mode in ("truth", "reference", "another")
         }
-        networks = (self.pipe.transformer, self.pipe.vae, self.pipe.text_encoder, self.pipe.identity_encoder)
+        networks = [part for part in self.pipe.components.values() if isinstance(part, torch.nn.Module)]
         return {
             "clips": len(self.scenes),
             "judged_right": judged_right,
@@ -115,6 +123,10 @@ class Evaluation:
             "first_frame_db": float(np.mean(self.first_frames)),
             "first_frame_db_of_the_autoencoder": float(np.mean(self.ceiling_frames)),
             "seconds_per_clip": float(np.median(self.seconds)),
+            "identity_by_own_encoder": {
+                "reference": float(np.mean(self.own_agreement)),
+                "another": float(np.mean(self.own_strangers)),
+            },
             "parameters": sum(p.numel() for network in networks for p in network.parameters()),
         }
 
@@ -126,20 +138,13 @@ class Evaluation:
 
     @torch.no_grad()
     def _rebuilt(self, frames: np.ndarray) -> np.ndarray:
-        video = torch.from_numpy(frames[:1]).permute(3, 0, 1, 2).float()[None] / 127.5 - 1
-        small = F.interpolate(video[:, :, 0], scale_factor=0.5, mode="area")[:, :, None]
-        return self.pipe.decode(self.pipe.vae.encode(small))
+        return self.pipe.decode(self.pipe.vae.encode(for_judge(frames[:1])))
 
     def _count(self, mode: str, index: int, frames: np.ndarray, against: Scenes) -> None:
         found = judged(self.judge, frames)
         one = against[index : index + 1]
         for name in TOLD:
             self.tally.add(mode, name, one.classes[name] == found[name], visible(one, name))
-
-
-def to_frames(video: torch.Tensor) -> np.ndarray:
-    """uint8 (F, H, W, 3) of a video (3, F, H, W) in [0, 1]."""
-    return video.mul(255).round().byte().permute(1, 2, 3, 0).numpy()
 
 
 def decibels(made: np.ndarray, true: np.ndarray) -> float:
@@ -177,11 +182,41 @@ def as_markdown(table: dict) -> str:
         f"| identity agreement with the reference (truth {identity['truth']:.1%}) "
         f"| {identity['reference']:.1%} | >= 90 % |",
         f"| identity agreement with another | {identity['another']:.1%} | <= 40 % |",
+        f"| the same by the model's own encoder, shown after every run "
+        f"| {table['identity_by_own_encoder']['reference']:.2f} "
+        f"(another: {table['identity_by_own_encoder']['another']:.2f}) | |",
         f"| first frame against the given one | {first:.1f} dB (autoencoder alone {alone:.1f}) | >= 24 dB |",
         f"| seconds a clip of 2 s, model only | {table['seconds_per_clip']:.2f} | <= 10 with everything |",
         f"| parameters | {table['parameters'] / 1e6:.1f} M | |",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *voice_lines(table["voice"])]) + "\n"
+
+
+def voice_lines(table: dict) -> list[str]:
+    """The part of the table about voices."""
+    made, true, alone = table["reference"], table["truth"], table["without_a_voice"]
+    rows = (
+        ("pitch: median F0 off the reference clip's, in semitones", "pitch_error_semitones", "<= 1"),
+        ("timbre: nearest of all voices, by spectrum", "timbre_nearest_by_spectrum", ">= .80"),
+        ("timbre: nearest of all voices, by the voice encoder", "timbre_nearest_by_encoder", ">= .80"),
+        ("rhythm: syllable rate wrong by", "rhythm_error", "<= .15"),
+        ("mouth against loudness: correlation", "mouth_correlation", ">= .80"),
+        ("mouth against loudness: best lag in frames, median", "mouth_lag_frames", "within 1"),
+        ("mouth against loudness: clips with a lag within one frame", "mouth_lag_within_one_frame", ""),
+    )
+    return [
+        "",
+        f"Voices: {table['voices']} held-out ones, one clip each in the voice of a {REFERENCE_SECONDS:g} s recording",
+        "(`truth`: the same measures on the world's own clips).",
+        "",
+        "| | truth | reached | aim |",
+        "|---|---|---|---|",
+        *(f"| {words} | {true[name]:.2f} | {made[name]:.2f} | {aim} |" for words, name, aim in rows),
+        f"| pitch off another voice's, in semitones | | {table['pitch_error_against_another_voice']:.2f} | |",
+        f"| no voice given: clips with sound | | {alone['audible']:.2f} | 1 |",
+        f"| no voice given: share of the sound with a pitch, talking | | {alone['voiced_share_talking']:.2f} | |",
+        f"| no voice given: the same, sitting quietly | | {alone['voiced_share_sitting']:.2f} | |",
+    ]
 
 
 def main() -> None:
@@ -189,20 +224,23 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ASSETS / "pocket")
     parser.add_argument("--clips", type=int, default=64, help="held-out scenes, each made in three modes")
     parser.add_argument(
-        "--out", type=Path, help="a folder for evaluation.md, evaluation.json and the contact sheet"
+        "--out", type=Path, help="a folder for evaluation.md, evaluation.json and the contact sheets"
     )
     options = parser.parse_args()
     evaluation = Evaluation(options.folder, options.clips)
     evaluation.run()
-    table = evaluation.table()
+    listening = Listening(evaluation.pipe, evaluation.judge)
+    listening.run()
+    table = evaluation.table() | {"voice": listening.table()}
     print(as_markdown(table))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "evaluation.md").write_text(as_markdown(table))
         (options.out / "evaluation.json").write_text(json.dumps(table, indent=1))
-        sheet = Image.fromarray(np.concatenate(evaluation.rows, 0))
-        # A palette makes it a third as large, and flat drawings lose nothing by it.
-        sheet.quantize(192).save(options.out / "contact-sheet.png", optimize=True)
+        for name, rows in (("contact-sheet", evaluation.rows), ("voices", listening.rows)):
+            sheet = Image.fromarray(np.concatenate(rows, 0))
+            # A palette makes it a third as large, and flat drawings lose nothing by it.
+            sheet.quantize(192).save(options.out / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
