@@ -310,15 +310,6 @@ def test_noise_for_a_file_is_refused_or_said_to_be_damaged(tmp_path: Path, read:
     assert "damaged in places: took what could be read" in repairs
 
 
-def test_a_playlist_in_disguise_opens_no_other_file(tmp_path: Path, recording: Path) -> None:
-    """ffmpeg looks past an ID3 tag; left to itself it would follow the list to a file of somebody else."""
-    ffmpeg("-i", recording, "-c:a", "aac", tmp_path / "secret.ts")
-    lines = "#EXTM3U", "#EXT-X-TARGETDURATION:4", "#EXTINF:4,", "secret.ts", "#EXT-X-ENDLIST"
-    (tmp_path / "a.m3u8").write_bytes(b"ID3\x04" + bytes(6) + "\n".join(lines).encode())
-    with pytest.raises(InvalidRequest, match="^voice: got a.m3u8"):
-        read_voice(tmp_path / "a.m3u8")
-
-
 def test_a_voice_that_is_right_is_left_as_it_is(tmp_path: Path) -> None:
     given = at_loudness(voice()[None], 16_000, -22.95)
     file = write(tmp_path / "a.wav", given.T, subtype="FLOAT")
