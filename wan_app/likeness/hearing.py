@@ -8,6 +8,7 @@ from wan_app.likeness.vocoder import SAMPLE_RATE
 
 _WINDOW, _STEP = 1024, 160
 _LOWEST, _HIGHEST = 65.0, 450.0  # Hz
+_MOST_OF_PITCH = 1500.0  # Hz
 # Normalised autocorrelation from which a window counts as voiced.
 _VOICED = 0.55
 
@@ -26,6 +27,8 @@ def pitch_track(samples: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     size = 2 * _WINDOW
     spectrum = np.fft.rfft(frames - frames.mean(1, keepdims=True), size)
+    # Pitch is in the low harmonics; the high ones make peaks so sharp that they fall between two samples.
+    spectrum[:, int(_MOST_OF_PITCH * size / SAMPLE_RATE) :] = 0
     raw = np.fft.irfft(np.abs(spectrum) ** 2)[:, :_WINDOW]
     # The shrinking overlap at longer lags is divided out, or every pitch would seem an octave too high.
     correlation = raw / raw[:, :1].clip(1e-12) / (1 - np.arange(_WINDOW) / _WINDOW)
