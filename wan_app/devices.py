@@ -1,13 +1,78 @@
-"""What this machine has: device and cores. torch is imported only where said."""
+"""What this machine has: device, cores, free memory. torch is imported only where said."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # A container's share of the processor: "200000 100000" is two cores, "max 100000" all of them.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MEMORY_USED = Path("/sys/fs/cgroup/memory.current")
+# Dense bf16 TFLOP/s with sums in fp32, from the makers' data sheets. The longest name that is part of
+# the driver's name for the card counts.
+_CARDS = {
+    "RTX 3050": 13.5, "RTX 3060": 25.6, "RTX 3070": 40.6, "RTX 3080": 59.5, "RTX 3090": 71.0,
+    "RTX 4060": 30.2, "RTX 4060 Ti": 44.1, "RTX 4070": 58.3, "RTX 4080": 97.5, "RTX 4090": 165.2,
+    "RTX 5060": 38.0, "RTX 5060 Ti": 47.0, "RTX 5070": 61.7, "RTX 5080": 112.6, "RTX 5090": 209.5,
+    "T4": 65.0, "A10": 125.0, "L4": 121.0, "A6000": 155.0, "L40S": 362.0, "A100": 312.0,
+    "H100": 989.0, "H200": 989.0, "B200": 2250.0,
+}  # fmt: skip
+# What a card of so many GiB usually is, for a question about a card that is not here.
+_USUAL = {
+    6: "RTX 3050", 8: "RTX 4060", 12: "RTX 3060", 16: "RTX 4060 Ti", 24: "RTX 4090", 32: "RTX 5090",
+    48: "L40S", 80: "H100", 141: "H200",
+}  # fmt: skip
+# One core with AVX2 in fp32, within a factor of two; local runs correct it.
+_CORE_TFLOPS = 0.05
+_GIB = 2**30
+# What memory errors say that have no exception class of their own.
+_MEMORY_TEXT = re.compile(
+    r"DefaultCPUAllocator: can't allocate memory|CUDA error: out of memory\s*$|CU(BLAS|DNN)_STATUS_ALLOC_FAILED",
+    re.MULTILINE,
+)
+# The desktop and the driver's own share of a card that is not here.
+_TAKEN = 0.4 * _GIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a plan is held against. Bytes; free ones count what a loaded model of ours would give back.
+
+    `device` is a torch device type. On a machine without a card `vram` is 0 and RAM is what counts.
+    `tflops` is the rate of the data sheet, dense in bf16, or a guess from the number of cores.
+    """
+
+    device: str
+    name: str
+    vram: int = 0
+    vram_free: int = 0
+    ram: int
+    ram_free: int
+    disk_free: int
+    tflops: float
+
+    def with_card(self, gib: float, ram_gib: float | None = None) -> Machine:
+        """This machine with a card of `gib` GiB (and so much RAM) in place of its own, nothing else using it."""
+        size = max(one for one in _USUAL if one <= gib) if gib >= min(_USUAL) else min(_USUAL)
+        name = _USUAL[size]
+        ram = int(ram_gib * _GIB) if ram_gib else self.ram
+        return Machine(
+            device="cuda", name=f"a card of {gib:g} GB, as fast as an {name}" if name[0] in "AHLR"
+            else f"a card of {gib:g} GB, as fast as a {name}",
+            vram=int(gib * _GIB), vram_free=max(0, int(gib * _GIB - _TAKEN)), ram=ram,
+            ram_free=int(ram * 0.9) if ram_gib else self.ram_free, disk_free=self.disk_free, tflops=_CARDS[name],
+        )
 
 
 def cores() -> int:
@@ -52,3 +117,126 @@ def _nvidia_name() -> str | None:
             if line.startswith("Model:"):
                 return line.partition(":")[2].strip()
     return None
+
+
+# --- Memory ----------------------------------------------------------------------------------
+
+
+def machine(folder: Path, wanted: str | None = None, *, own_pid: int | None = None) -> Machine:
+    """What is here and free now. No torch: the driver's own tool and the system are asked.
+
+    Args:
+        folder: where results and copies go; its disk counts.
+        wanted: `Settings.device`.
+        own_pid: a process of ours; what it holds would be given back before another model loads.
+    """
+    ram, ram_free = _ram(own_pid)
+    disk = shutil.disk_usage(next(one for one in (folder, *folder.absolute().parents) if one.is_dir())).free
+    card = _card(own_pid) if wanted is None or wanted.startswith("cuda") else None
+    if card is None:
+        device = (wanted or ("mps" if sys.platform == "darwin" else "cpu")).partition(":")[0]
+        return Machine(
+            device=device, name=describe(wanted), ram=ram, ram_free=ram_free, disk_free=disk,
+            tflops=_CORE_TFLOPS * cores(),
+        )
+    name, vram, vram_free = card
+    return Machine(
+        device="cuda", name=name, vram=vram, vram_free=vram_free, ram=ram, ram_free=ram_free, disk_free=disk,
+        tflops=tflops_of(name),
+    )
+
+
+def tflops_of(card: str) -> float:
+    """The data sheet's rate of a card by its driver's name; that of a middling card if it is not known."""
+    known = [name for name in _CARDS if name in card]
+    return _CARDS[max(known, key=len)] if known else 40.0
+
+
+def _card(own_pid: int | None) -> tuple[str, int, int] | None:
+    """Name, bytes and free bytes of the first NVIDIA card, None without one."""
+    rows = _nvidia_smi("--query-gpu=name,memory.total,memory.free")
+    if not rows:
+        return None
+    name, total, free = rows[0]
+    own = sum(int(used) for pid, used in _nvidia_smi("--query-compute-apps=pid,used_memory")
+              if own_pid and pid == str(own_pid) and used.isdigit())
+    return name, int(total) * 2**20, (int(free) + own) * 2**20
+
+
+def _nvidia_smi(query: str) -> list[list[str]]:
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return [row for row in rows if len(row) == query.count(",") + 1]
+
+
+def _ram(own_pid: int | None) -> tuple[int, int]:
+    """Bytes of RAM, and of it free, within a container's limit."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        limit = int(_MEMORY_LIMIT.read_text())
+        total, free = min(total, limit), min(free, max(0, limit - int(_MEMORY_USED.read_text())))
+    if own_pid:
+        with suppress(psutil.Error):
+            free = min(total, free + psutil.Process(own_pid).memory_info().rss)
+    return total, free
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that caused it, truly is about memory."""
+    torch = sys.modules.get("torch")
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if torch is not None and isinstance(error, torch.OutOfMemoryError):
+            return True
+        # torch's CPU allocator and CUDA's own libraries have no exception class, only these texts.
+        if isinstance(error, RuntimeError) and _MEMORY_TEXT.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def free_memory() -> None:
+    """Collect cycles and hand freed memory back: to the card's pool, and to the system."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        # glibc keeps freed blocks; a model's worth of them would look like a leak. (musl keeps none
+        # and has no such call.)
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+class PeakMemory:
+    """The most memory this process held since `start`: on the card, and in RAM."""
+
+    def start(self) -> None:
+        """Begin anew."""
+        if card := _torch_card():
+            card.reset_peak_memory_stats()
+        with suppress(OSError):  # Linux only
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def bytes(self) -> tuple[int, int]:
+        """(VRAM, RAM); 0 where it cannot be told."""
+        card = _torch_card()
+        with suppress(OSError, ValueError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return (card.max_memory_reserved() if card else 0), int(line.split()[1]) * 1024
+        return (card.max_memory_reserved() if card else 0), 0
+
+
+def _torch_card() -> Any:
+    """torch.cuda if torch is loaded and has a card, else None."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() else None

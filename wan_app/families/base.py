@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wan_app.types import GenerationRequest, Reporter, Similarity
@@ -16,10 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a model is put on this machine. `device` is a torch device string."""
+    """How a model is put on this machine. `device` is a torch device string.
+
+    `offload`, least first, for families whose costs list it: none; text_encoder: the processor reads the
+    prompt; model: one part on the card at a time; group: the transformer streams through the card block
+    by block, and the processor reads the prompt. In all but none the text encoder is freed once it has
+    read. `cache` is the folder for embeddings of prompts and for quantized copies; None keeps nothing.
+    """
 
     device: str = "cpu"
     quantization: str = "none"
+    offload: str = "none"
+    vae_tiling: bool = True
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

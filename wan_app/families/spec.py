@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from wan_app.errors import InvalidRequest
+from wan_app.families.costs import Costs
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import MODES, GenerationRequest, Mode, SoundtrackMode
 
@@ -85,6 +86,8 @@ class ModelSpec:
     index_file: str = "model_index.json"
     # A licence in `families.licences` that must be accepted first; empty for most.
     licence_id: str = ""
+    # What a plan is made from; without it the memory table is.
+    costs: Costs | None = None
     # Whether a character's voice can only be given together with a face.
     voice_needs_face: bool = False
 

@@ -23,6 +23,7 @@ from functools import partial
 from typing import IO, Any, Protocol
 
 from wan_app import errors
+from wan_app.devices import is_out_of_memory
 from wan_app.runtime.job import Task
 from wan_app.types import (
     Cancelled,
@@ -164,21 +165,6 @@ def describe_failure(error: BaseException, task: Task) -> errors.WanAppError:
         return error
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return errors.WanAppError(f"{task.request.model} failed with {what}; details are in {task.log}")
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or one that caused it, truly is about memory."""
-    torch = sys.modules.get("torch")
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return True
-        if torch is not None and isinstance(error, torch.OutOfMemoryError):
-            return True
-        # torch's CPU allocator has no exception class of its own, only this text.
-        if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
-            return True
-        error = error.__cause__
-    return False
 
 
 class Service:

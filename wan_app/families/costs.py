@@ -1,0 +1,132 @@
+"""What a model costs in memory and arithmetic, as numbers that a plan can be made from. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wan_app.families.spec import ModelSpec
+
+# Bytes a parameter takes in a quantized layer: nf4 with double quantization keeps 4 bits and a scale
+# of 8 bits for every 64 of them.
+_BYTES = {"int8": 1.0, "nf4": 0.516}
+QUANTIZATIONS = ("none", "int8", "nf4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A component with weights.
+
+    `kept` of its parameters no quantization touches (embeddings, all of an autoencoder);
+    `dtype_bytes` is what one takes as loaded.
+    """
+
+    parameters: int
+    kept: int = 0
+    dtype_bytes: int = 2
+
+    def bytes(self, quantization: str = "none") -> int:
+        """Bytes of the component as loaded."""
+        if quantization == "none":
+            return self.parameters * self.dtype_bytes
+        return int((self.parameters - self.kept) * _BYTES[quantization] + self.kept * self.dtype_bytes)
+
+
+NOTHING = Part(parameters=0)
+# 250k embeddings of 4096 and the last projection of each layer stay in bf16.
+UMT5_XXL = Part(parameters=5_680_000_000, kept=2_060_000_000)
+WAN_VAE = Part(parameters=127_000_000, kept=127_000_000, dtype_bytes=4)
+WAN22_VAE = Part(parameters=705_000_000, kept=705_000_000, dtype_bytes=4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a run costs beside its weights, and what the weights are.
+
+    Args:
+        transformer: one of them, where there are several `experts` of which one is on the card at a time.
+        rest: what is always on the card: the autoencoder, an image encoder.
+        layers, width: attention blocks and their channels, for the arithmetic.
+        token: frames and pixels a side that one token of the transformer stands for.
+        token_bytes: activations of a forward pass for each token in bf16.
+        decode_bytes: what decoding takes for each pixel of each frame, in tiles and whole; and a tile.
+        offloads: how the family can be put on a smaller card, see `base.Plan`.
+    """
+
+    transformer: Part
+    text_encoder: Part = NOTHING
+    rest: Part = NOTHING
+    experts: int = 1
+    layers: int
+    width: int
+    token: tuple[int, int] = (4, 16)
+    token_bytes: int
+    tile_bytes: int = 0
+    decode_bytes: tuple[float, float] = (12.0, 12.0)
+    base_bytes: int = 0
+    offloads: tuple[str, ...] = ("none",)
+
+    def tokens(self, width: int, height: int, num_frames: int, pictures: int = 0) -> int:
+        """Length of the transformer's sequence; each reference picture is a latent frame of its own."""
+        frames, side = self.token
+        return ((num_frames - 1) // frames + 1 + pictures) * (width // side) * (height // side)
+
+    def tflop(self, tokens: int) -> float:
+        """Arithmetic of one forward pass, in 10^12 operations; within 6 % of a counter on Wan models."""
+        linear = 2 * self.transformer.parameters * tokens
+        attention = 4 * self.layers * self.width * tokens * (tokens + 512)
+        return (linear + attention) / 1e12
+
+
+# Activations traced on meta tensors with the exact configurations (tests/families/test_costs.py), text
+# and image alike: bytes a token of the 1.3B, the 14B, and for each hint that VACE keeps.
+_OFFLOADS = ("none", "text_encoder", "model", "group")
+WAN_1_3B = Costs(
+    transformer=Part(parameters=1_419_000_000), text_encoder=UMT5_XXL, rest=WAN_VAE, layers=30, width=1536,
+    token_bytes=48_800, tile_bytes=1_000_000_000, decode_bytes=(24.0, 250.0), offloads=_OFFLOADS,
+)
+WAN_14B = replace(
+    WAN_1_3B, transformer=Part(parameters=14_288_000_000), layers=40, width=5120, token_bytes=113_600,
+)
+
+
+def costs_of(spec: ModelSpec) -> Costs:
+    """The row's own costs, or what its memory table tells: everything on the card, and nothing about speed."""
+    if spec.costs is not None:
+        return spec.costs
+    whole = max(spec.memory.values(), default=2 * spec.parameters)
+    weights = Part(parameters=spec.parameters)
+    return Costs(
+        transformer=weights, layers=48, width=4096, token=(8, 32), token_bytes=0,
+        base_bytes=max(0, whole - weights.bytes()),
+    )
+
+
+def as_in_folder(costs: Costs, folder: Path) -> Costs:
+    """The costs with the parameters that really are in the folder: another checkpoint may lie there."""
+    counted = {name: counted_parameters(folder / name) for name in ("transformer", "text_encoder")}
+    changes: dict[str, Any] = {}
+    for name, count in counted.items():
+        part: Part = getattr(costs, name)
+        if count and part.parameters:
+            changes[name] = replace(part, parameters=count, kept=round(part.kept * count / part.parameters))
+    return replace(costs, **changes)
+
+
+def counted_parameters(folder: Path) -> int:
+    """Parameters in the safetensors files of a component, from their headers alone; 0 if there are none."""
+    return sum(prod(row["shape"]) for file in folder.glob("*.safetensors") for row in _header(file).values())
+
+
+def _header(file: Path) -> Mapping[str, Any]:
+    with file.open("rb") as stream:
+        try:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        except (ValueError, MemoryError, OverflowError):
+            return {}
+    return {name: row for name, row in header.items() if name != "__metadata__"}

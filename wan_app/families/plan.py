@@ -1,0 +1,317 @@
+"""How a request fits a machine: the fastest plan for which there is room, and what it will cost. No torch.
+
+Numbers are predictions from `ModelSpec.costs`; `Measured` corrects them by what runs on this machine took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from wan_app.devices import Machine
+from wan_app.families.base import Plan
+from wan_app.families.costs import QUANTIZATIONS, Costs, costs_of
+from wan_app.families.measured import Measured
+from wan_app.families.spec import ModelSpec
+from wan_app.types import GenerationRequest
+
+# On the card beside the model: the driver's context and what the allocator cannot hand out again.
+_CONTEXT = 700_000_000
+# In RAM beside the model: Python, torch, and the card's libraries.
+_PROCESS = 3_500_000_000
+_PROCESS_ON_CPU = 1_000_000_000
+# In RAM while weights stream to the card: a shard as the hub stores it.
+_SHARD = 5_000_000_000
+# int8 products come out as int32 before they are scaled; nf4 weights are unpacked one layer at a time.
+_ACTIVATIONS = {"none": 1.0, "int8": 1.4, "nf4": 1.05}
+# Share of the data sheet's rate that a step reaches, and what quantized layers keep of it. Guesses
+# near the published figures (notes/performance.md), until `bench-gpu` or a run here has measured.
+_REACHED = 0.5
+_SPEED = {"none": 1.0, "int8": 0.6, "nf4": 0.9}
+# Worth of a plan: a smaller quantization must win this much time to be taken.
+_QUALITY = {"none": 1.0, "int8": 1.05, "nf4": 1.2}
+_BUS = 12e9  # bytes a second from RAM to the card
+_DISK = 1e9  # bytes a second from disk
+_CPU_TFLOPS = 0.2  # the processor beside a card, reading a prompt
+_DECODE_FLOP = 25e6  # for each pixel of each frame, in bf16's worth
+# Free memory that is left alone: estimates err, and other programs breathe.
+_SPARE = 0.97
+
+WORDS = {
+    "none": "all of it on the card", "text_encoder": "the prompt is read by the processor",
+    "model": "one part on the card at a time", "group": "the model streams through the card block by block",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The numbers of a request that cost something; `pictures` are faces that become latent frames."""
+
+    width: int
+    height: int
+    num_frames: int
+    num_inference_steps: int
+    guided: bool
+    pictures: int = 0
+
+    @classmethod
+    def of(cls, request: GenerationRequest) -> Work:
+        """Of a resolved request."""
+        return cls(
+            width=request.width or 0, height=request.height or 0, num_frames=request.num_frames or 0,
+            num_inference_steps=request.num_inference_steps or 1, guided=(request.guidance_scale or 1.0) > 1,
+            pictures=sum(len(one.faces) for one in request.characters),
+        )
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height * self.num_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Bytes at the peak (`vram` is 0 without a card), bytes on disk, and minutes from start to file."""
+
+    vram: int
+    ram: int
+    disk: int
+    download: int
+    minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Whether and how a request fits. `reason` is a line for people; `instead` is what would fit if it does not."""
+
+    model: str
+    work: Work
+    machine: Machine
+    fits: bool
+    plan: Plan
+    predicted: Prediction
+    reason: str
+    measured: bool
+    instead: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `fit --json` prints."""
+        plan = {name: getattr(self.plan, name) for name in ("device", "quantization", "offload", "vae_tiling")}
+        return {
+            "model": self.model, "fits": self.fits, "reason": self.reason, "instead": list(self.instead),
+            "plan": plan, "predicted": asdict(self.predicted), "measured": self.measured,
+            "request": asdict(self.work), "machine": asdict(self.machine),
+        }
+
+
+def fit(
+    spec: ModelSpec, work: Work, machine: Machine, *, costs: Costs | None = None, measured: Measured | None = None,
+    here: bool = True, current: Plan | None = None,
+) -> Fit:
+    """The best plan that fits, or the smallest one with `fits` False.
+
+    Args:
+        costs: of the weights that are here, by default the row's.
+        here: whether the weights are on this machine; else they count as download.
+        current: the plan under which the model is loaded now; kept while a reload would not pay.
+    """
+    costs, measured = costs or costs_of(spec), measured or Measured()
+    rated = [(plan, predict(spec, costs, plan, work, machine, measured=measured, here=here, loaded=plan == current))
+             for plan in plans(spec, costs, machine)]
+    fitting = [one for one in rated if has_room(one[1], machine)]
+    if fitting:
+        plan, cost = min(fitting, key=lambda one: one[1].minutes * _QUALITY[one[0].quantization])
+    else:
+        plan, cost = min(rated, key=lambda one: (one[1].vram, one[1].ram))
+    return Fit(
+        model=spec.id, work=work, machine=machine, fits=bool(fitting), plan=plan, predicted=cost,
+        reason=_reason(plan, cost, machine, bool(fitting)), measured=measured.knows(machine.name, spec.id, plan),
+    )
+
+
+def plans(spec: ModelSpec, costs: Costs, machine: Machine) -> Iterator[Plan]:
+    """Every way to put the model on this machine."""
+    card = machine.device == "cuda"
+    for quantization in QUANTIZATIONS:
+        # bitsandbytes works on cards; without one there is only RAM to put things in.
+        if quantization != "none" and not (card and quantization in spec.memory):
+            continue
+        for offload in costs.offloads if card else ("none",):
+            for vae_tiling in (True, False) if costs.tile_bytes else (True,):
+                yield Plan(device=machine.device, quantization=quantization, offload=offload, vae_tiling=vae_tiling)
+
+
+def has_room(cost: Prediction, machine: Machine) -> bool:
+    """Whether all of it fits into what is free."""
+    return (
+        (machine.device != "cuda" or cost.vram <= machine.vram_free * _SPARE)
+        and cost.ram <= machine.ram_free * _SPARE and cost.disk <= machine.disk_free
+    )
+
+
+def predict(
+    spec: ModelSpec, costs: Costs, plan: Plan, work: Work, machine: Machine, *, measured: Measured | None = None,
+    here: bool = True, loaded: bool = False,
+) -> Prediction:
+    """What a run under `plan` takes, corrected by what runs here took."""
+    vram, ram = _memory(costs, plan, work)
+    if plan.device != "cuda":
+        vram, ram = 0, vram - _CONTEXT + _PROCESS_ON_CPU
+    seconds = _seconds(costs, plan, work, machine, loaded=loaded)
+    copy = 0 if plan.quantization == "none" else _weights(costs, plan.quantization)
+    download = 0 if here else spec.download_bytes
+    if measured:
+        ratio = measured.ratio(machine.name, spec.id, plan)
+        vram, ram, seconds = int(vram * ratio.vram), int(ram * ratio.ram), seconds * ratio.seconds
+    return Prediction(
+        vram=vram, ram=ram, disk=download + (0 if loaded else copy), download=download, minutes=round(seconds / 60, 2)
+    )
+
+
+def _memory(costs: Costs, plan: Plan, work: Work) -> tuple[int, int]:
+    """Peak bytes on the card and in RAM."""
+    name = plan.quantization
+    one, text, rest = costs.transformer.bytes(name), costs.text_encoder.bytes(name), costs.rest.bytes()
+    steps = activations(costs, work) * _ACTIVATIONS[name]
+    decode = costs.decode_bytes[0] * work.pixels + costs.tile_bytes
+    if not plan.vae_tiling:
+        decode = costs.decode_bytes[1] * work.pixels
+    always = _CONTEXT + costs.base_bytes + rest
+    waiting = (costs.experts - 1) * one
+    streamed = _SHARD if name != "none" else max(one, text)
+    # On the processor it is read in bf16: quantized layers are slow there.
+    text_in_ram = costs.text_encoder.bytes()
+    if plan.offload == "none":
+        card, ram = one + text + max(steps, decode), streamed
+    elif plan.offload == "text_encoder":
+        card, ram = one + max(steps, decode), max(streamed, text_in_ram)
+    elif plan.offload == "model":
+        card, ram = max(text, one + steps, decode), one + streamed
+    else:
+        # Two blocks at a time; but bitsandbytes packs a model on the card, whole.
+        block = 2 * one / costs.layers
+        card, ram = max(block + steps, decode, one if name != "none" else 0), one + max(streamed, text_in_ram)
+    # The clip in bytes, and once more while it is written.
+    return int(always + card), int(_PROCESS + waiting + ram + 6 * work.pixels)
+
+
+def activations(costs: Costs, work: Work) -> int:
+    """Bytes of a forward pass in bf16, beside the weights."""
+    return costs.token_bytes * costs.tokens(work.width, work.height, work.num_frames, work.pictures)
+
+
+def _weights(costs: Costs, quantization: str) -> int:
+    return costs.experts * costs.transformer.bytes(quantization) + costs.text_encoder.bytes(quantization)
+
+
+def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: bool) -> float:
+    """From start to file."""
+    card = machine.device == "cuda"
+    rate = machine.tflops * (_REACHED * _SPEED[plan.quantization] if card else 1.0)
+    one = costs.transformer.bytes(plan.quantization)
+    step = costs.tflop(costs.tokens(work.width, work.height, work.num_frames, work.pictures)) / rate
+    if plan.offload == "group":
+        step = 1.05 * max(step, one / _BUS)
+    seconds = step * work.num_inference_steps * (2 if work.guided else 1)
+    seconds += work.pixels * _DECODE_FLOP / 1e12 / rate
+    prompts = 2 if work.guided else 1
+    reading = prompts * 2 * costs.text_encoder.parameters * 512 / 1e12
+    on_card = card and plan.offload in ("none", "model")
+    seconds += reading / (rate if on_card else min(machine.tflops, _CPU_TFLOPS))
+    if plan.offload in ("text_encoder", "group"):
+        seconds += costs.text_encoder.bytes() / _DISK
+    if plan.offload == "model":
+        seconds += 3 * one / _BUS + costs.text_encoder.bytes(plan.quantization) / _DISK
+    return seconds + (0.0 if loaded else _weights(costs, plan.quantization) / _DISK)
+
+
+# --- Words -----------------------------------------------------------------------------------
+
+
+def described(plan: Plan) -> str:
+    """The plan in plain words."""
+    weights = {"none": "full weights (bf16)", "int8": "weights of 8 bits", "nf4": "weights of 4 bits"}
+    return f"{weights[plan.quantization]}, {WORDS[plan.offload]}" if plan.device == "cuda" else "on the processor"
+
+
+def _reason(plan: Plan, cost: Prediction, machine: Machine, fits: bool) -> str:
+    if fits:
+        if plan.device != "cuda":
+            return f"Fits on the processor: about {_gb(cost.ram)} of {_gb(machine.ram_free)} free memory"
+        return (
+            f"Fits with {described(plan)}: about {_gb(cost.vram)} of {_gb(machine.vram_free)} free on the card"
+        )
+    short = []
+    if plan.device == "cuda" and cost.vram > machine.vram_free * _SPARE:
+        short.append(f"{_gb(cost.vram)} on the card, {_gb(machine.vram_free)} are free")
+    if cost.ram > machine.ram_free * _SPARE:
+        short.append(f"{_gb(cost.ram)} of memory, {_gb(machine.ram_free)} are free")
+    if cost.disk > machine.disk_free:
+        short.append(f"{_gb(cost.disk)} on disk, {_gb(machine.disk_free)} are free")
+    return "Does not fit: needs at least " + "; and ".join(short)
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+# --- Where nothing fits ----------------------------------------------------------------------
+
+
+def what_would(
+    spec: ModelSpec, work: Work, machine: Machine, others: list[ModelSpec], **options: Any
+) -> tuple[str, ...]:
+    """Lines on what would fit in place of a request that does not: smaller, shorter, another model.
+
+    Args:
+        others: models to look at, that do the same task.
+        options: as in `fit`, for `spec`.
+    """
+    lines = []
+    sizes = sorted({(one.width, one.height) for one in spec.shapes}, key=lambda one: -one[0] * one[1])
+    for width, height in sizes:
+        smaller = replace(work, width=width, height=height)
+        if smaller.pixels < work.pixels and fit(spec, smaller, machine, **options).fits:
+            lines.append(f"a smaller size: {width}x{height}")
+            break
+    for frames in range(work.num_frames - spec.frame_step, spec.min_frames - 1, -spec.frame_step):
+        if fit(spec, replace(work, num_frames=frames), machine, **options).fits:
+            lines.append(f"fewer seconds: {spec.seconds_of(frames):.1f}")
+            break
+    for other in sorted(others, key=lambda one: -one.parameters):
+        if other.id != spec.id and other.parameters < spec.parameters and fit(other, _for(other, work), machine).fits:
+            lines.append(f"a smaller model: {other.id}")
+            break
+    return tuple(lines)
+
+
+def _for(spec: ModelSpec, work: Work) -> Work:
+    """The work with the defaults of another model."""
+    shape = spec.shapes[0]
+    return replace(
+        work, width=shape.width, height=shape.height, num_frames=spec.default_frames,
+        num_inference_steps=spec.num_inference_steps, guided=spec.guidance_scale > 1,
+        pictures=min(work.pictures, spec.max_reference_images),
+    )
+
+
+# --- When memory runs out all the same -------------------------------------------------------
+
+
+def step_down(plan: Plan, spec: ModelSpec, costs: Costs | None = None) -> tuple[Plan, str] | None:
+    """The next plan that needs less, and words for what it changes; None at the end.
+
+    First decoding in tiles, then moving parts off the card, then smaller weights. Size, length and
+    seed are the user's and are never touched.
+    """
+    costs = costs or costs_of(spec)
+    if not plan.vae_tiling:
+        return replace(plan, vae_tiling=True), "decoding in tiles"
+    if plan.device != "cuda":
+        return None
+    if plan.offload != costs.offloads[-1]:
+        return replace(plan, offload=costs.offloads[-1]), WORDS[costs.offloads[-1]]
+    for smaller in QUANTIZATIONS[QUANTIZATIONS.index(plan.quantization) + 1 :]:
+        if smaller in spec.memory:
+            return replace(plan, quantization=smaller), f"weights of {'8' if smaller == 'int8' else '4'} bits"
+    return None
