@@ -1,6 +1,6 @@
 """Make the stored examples of the bundled model again: `python -m tests.make_examples [FOLDER]`.
 
-Faces and first pictures are drawn from held-out people of the cartoon world, so no one's likeness is
+Faces, first pictures and voices are of held-out people of the cartoon world, so no one's likeness is
 stored. Walking is left out: the model does it badly (see the evaluation).
 """
 
@@ -11,24 +11,27 @@ import json
 import tempfile
 from pathlib import Path
 
+import soundfile
 import torch
 from PIL import Image
 
-from wan_app.likeness.evaluate import to_frames
+from wan_app.likeness.listening import to_frames
+from wan_app.likeness.training.sound import recordings
+from wan_app.likeness.vocoder import SAMPLE_RATE
 from wan_app.likeness.world.attributes import Scenes, sample_scenes
 from wan_app.likeness.world.render import draw_clips, draw_portraits
 from wan_app.services import Services
 from wan_app.settings import ASSETS, Settings
 from wan_app.types import Character, Failed, Finished, GenerationRequest
 
-# (mode, label, prompt, seed, shape, number of the person)
+# (mode, label, prompt, seed, shape, number of the person); who talks with a face also has a voice.
 EXAMPLES = (
     ("text", "Beach wave", "a kid with spiky red hair in a yellow shirt waves on the beach", 3, (128, 128), None),
     ("text", "Moon jump", "a green alien in a purple jacket jumps on the moon", 5, (160, 96), None),
     ("image", "Dance", "the person is dancing", 1, (128, 128), 4),
     ("image", "Talk", "the person talks to the camera", 2, (128, 128), 9),
     ("reference", "In the desert", "character1 dances in the desert", 4, (128, 128), 2),
-    ("reference", "At home", "character1 is sitting in the living room", 6, (128, 128), 7),
+    ("reference", "At home", "character1 talks in the living room", 6, (128, 128), 7),
 )
 
 
@@ -52,15 +55,21 @@ def make(
 ) -> dict[str, object]:
     """One example: its files written, and its row."""
     name = label.lower().replace(" ", "-")
-    row: dict[str, object] = {"mode": mode, "label": label, "prompt": prompt, "file": f"{name}.mp4"}
+    row: dict[str, object] = {
+        "mode": mode, "label": label, "prompt": prompt, "file": f"{name}.mp4", "sound": True,
+    }
     given: dict[str, object] = {}
     if person is not None:
         picture = folder / f"{name}.png"
         draw(people[person : person + 1], mode, size, picture)
         key, value = ("image", picture.name) if mode == "image" else ("faces", [picture.name])
         row[key] = value
+        voice = folder / f"{name}.flac" if mode == "reference" and "talks" in prompt else None
+        if voice:
+            record(people[person : person + 1], voice)
+            row["voice"] = voice.name
         given = {"image": picture} if mode == "image" else {
-            "characters": (Character(name="character1", faces=(picture,)),), "consent": True,
+            "characters": (Character(name="character1", faces=(picture,), voice=voice),), "consent": True,
         }
     request = GenerationRequest(
         mode=mode, prompt=prompt, seed=seed, width=size[0], height=size[1], **given,  # type: ignore[arg-type]
@@ -81,6 +90,12 @@ def draw(person: Scenes, mode: str, size: tuple[int, int], out: Path) -> None:
     else:
         video = draw_portraits(person, 256, torch.Generator().manual_seed(1))[0][:, None]
     Image.fromarray(to_frames(video)[0]).quantize(128).save(out, optimize=True)
+
+
+def record(person: Scenes, out: Path) -> None:
+    """Four seconds of the person's voice."""
+    said = recordings(person.numbers, 4.0, torch.Generator().manual_seed(1))
+    soundfile.write(out, said[0].numpy(), SAMPLE_RATE)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.conftest import Studio, visits
 
 PLAYING = "() => { const v = document.querySelector('.card video'); return v && v.currentTime > 0.3 && !v.paused }"
+# Chromium has no list of tracks; it counts the bytes of sound it has decoded.
+HAS_SOUND = "() => document.querySelector('.card video').webkitAudioDecodedByteCount > 0"
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +33,9 @@ def visit_real(chromium: Any, real: Studio) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("tab", ["Text", "Image", "Reference"])
-def test_every_tab_turns_real_input_into_a_video_that_plays(visit_real: Any, picture: Path, tab: str) -> None:
+def test_every_tab_turns_real_input_into_a_video_that_plays(
+    visit_real: Any, picture: Path, voice: Path, tab: str
+) -> None:
     page = visit_real()
     page.get_by_role("tab", name=tab).click()
     if tab == "Image":
@@ -40,10 +44,16 @@ def test_every_tab_turns_real_input_into_a_video_that_plays(visit_real: Any, pic
     if tab == "Reference":
         page.locator(".faces input[type=file]").first.set_input_files(picture)
         page.wait_for_selector(".faces img")
+        page.locator(".voice:visible").first.get_by_label("Upload file").click()
+        page.locator(".voice input[type=file]").first.set_input_files(voice)
+        page.wait_for_selector(".voice .play-pause-button")
         page.locator(".consent input:visible").check()
     words = "character1 waves at the beach" if tab == "Reference" else "a girl with red hair waves at the beach"
     page.locator(".prompt textarea:visible").fill(words)
     page.locator("button.generate:visible").click()
     page.wait_for_selector(".card.finished, .card.failed", timeout=180_000)
     page.wait_for_function(PLAYING, timeout=20_000)
+    assert page.evaluate(HAS_SOUND)
+    if tab == "Reference":
+        assert "ooks like" in page.locator(".card").inner_text()
     assert page.outside == [] and page.faults == []
