@@ -13,7 +13,7 @@ from wan_app import settings
 from wan_app.families import registry
 from wan_app.families.spec import ModelSpec
 
-from . import tiny_echo, tiny_ltx, tiny_vace, tiny_wan
+from . import tiny_echo, tiny_h3, tiny_ltx, tiny_vace, tiny_wan
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,5 @@ CASES = {
     "ltx-2": Case(lambda: tiny_ltx.tiny_spec("ltx-2"), tiny_ltx.build, 60.0),
     "ltx-2.5": Case(lambda: tiny_ltx.tiny_spec("ltx-2.5"), tiny_ltx.build_25, 60.0),
     "echo": Case(tiny_echo.tiny_spec, tiny_echo.build, 60.0),
+    "h3": Case(tiny_h3.tiny_spec, tiny_h3.build, 60.0),
 }

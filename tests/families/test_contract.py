@@ -92,7 +92,7 @@ def test_frames_have_exactly_the_shape_asked(loaded: Loaded, mode: str, grid_ste
 def test_a_model_with_sound_makes_it_as_long_as_the_clip(loaded: Loaded) -> None:
     request = loaded.request(loaded.spec.tasks[0])
     output = loaded.pipeline.generate(request, Recorder())
-    assert output.audio is not None and output.sample_rate in (16000, 24000, 32000, 44100, 48000)
+    assert output.audio is not None and output.sample_rate and 8000 <= output.sample_rate <= 48000
     assert output.audio.dtype == np.float32 and np.isfinite(output.audio).all() and np.abs(output.audio).max() <= 1
     assert output.audio.shape[1] == round(loaded.spec.seconds_of(request.num_frames) * output.sample_rate)
     assert output.audio.any()

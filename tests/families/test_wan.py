@@ -12,8 +12,8 @@ from PIL import Image
 from wan_app.errors import InvalidRequest, ModelUnavailable
 from wan_app.families import checkpoints, registry
 from wan_app.families.base import Numbers, Pipeline, Plan
+from wan_app.families.residency import OneResident
 from wan_app.families.wan import ImageRunner, image_conditions
-from wan_app.families.wan22 import OneResident
 from wan_app.types import GenerationRequest
 
 from . import tiny_wan

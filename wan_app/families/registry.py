@@ -9,12 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 from wan_app.errors import InvalidRequest, ModelUnavailable, OutOfMemory, WanAppError
-from wan_app.families import echo, ltx, pocket, vace, wan, wan22
+from wan_app.families import echo, h3, ltx, pocket, vace, wan, wan22
 from wan_app.families.base import Pipeline, Plan
 from wan_app.families.spec import ModelSpec
 
 # The first row of the first family is the app's default model.
-FAMILIES: tuple[ModuleType, ...] = (pocket, vace, wan, wan22, ltx, echo)
+FAMILIES: tuple[ModuleType, ...] = (pocket, vace, wan, wan22, ltx, echo, h3)
 
 
 def specs() -> dict[str, ModelSpec]:

@@ -90,6 +90,8 @@ class ModelSpec:
     costs: Costs | None = None
     # Whether a character's voice can only be given together with a face.
     voice_needs_face: bool = False
+    # Whether a first picture can be given together with characters.
+    image_with_reference: bool = True
 
     def frames_for(self, seconds: float) -> int:
         """The frame count on the grid nearest to `seconds`, within this model's range."""
@@ -193,6 +195,10 @@ class ModelSpec:
             for name in ("image", "last_image"):
                 if getattr(request, name) is not None:
                     raise InvalidRequest(name, "a picture for mode text", "none, or mode image")
+        if request.mode == "reference" and not self.image_with_reference:
+            for name in ("image", "last_image"):
+                if getattr(request, name) is not None:
+                    raise InvalidRequest(name, "a picture beside faces", f"none in mode reference for {self.id}")
         if request.mode != "reference" and request.characters:
             name, what = ("face", "a picture") if any(one.faces for one in request.characters) else ("voice", "a voice")
             raise InvalidRequest(name, f"{what} for mode {request.mode}", "none, or mode reference")

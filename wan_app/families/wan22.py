@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
+from wan_app.families.residency import OneResident
+from wan_app.families.costs import WAN_5B, WAN_A14B
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
 from wan_app.families.wan_base import WanRunner, load_pipeline
@@ -48,6 +50,7 @@ _TI2V = ModelSpec(
     guidance_scale=5.0,
     flow_shift=5.0,
     pipeline_class="WanPipeline",
+    costs=WAN_5B,
 )
 
 _TEXT_A14B = replace(
@@ -73,6 +76,7 @@ _TEXT_A14B = replace(
     num_inference_steps=40,
     guidance_scale=4.0,
     flow_shift=12.0,
+    costs=WAN_A14B,
 )
 
 SPECS = (
@@ -169,40 +173,3 @@ class ExpertsRunner(WanRunner):
         """Call the pipeline with the guidance of each expert."""
         low = arguments["guidance_scale"] * _LOW_NOISE_GUIDANCE.get(self.spec.id, 1.0)
         return self.pipe(**conditions, **arguments, guidance_scale_2=max(1.0, low)).frames
-
-
-class OneResident:
-    """Keeps one of several modules on the device; a forward of another brings that one in instead.
-
-    The others wait in the computer's own memory. The switch comes once or twice a video and takes
-    seconds; both experts at once would take 28.6 GB more of the card.
-
-    Args:
-        modules: the first one is brought in at once.
-        device: a torch device string; on the CPU nothing moves.
-    """
-
-    def __init__(self, modules: list[torch.nn.Module], device: str) -> None:
-        self.device = device
-        self.resident: torch.nn.Module | None = None
-        for module in modules:
-            module.to("cpu")
-            module.register_forward_pre_hook(lambda one, _: self.bring(one))
-        self.bring(modules[0])
-
-    def bring(self, module: torch.nn.Module) -> None:
-        """Put `module` on the device, and the one that is there away first."""
-        if module is self.resident:
-            return
-        if self.resident is not None:
-            self.resident.to("cpu")
-            self._give_back_memory()
-        module.to(self.device)
-        self.resident = module
-
-    def _give_back_memory(self) -> None:
-        """The allocator keeps freed blocks in sizes which the next expert may not fit."""
-        import torch
-
-        if torch.device(self.device).type == "cuda":
-            torch.cuda.empty_cache()
