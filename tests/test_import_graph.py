@@ -20,7 +20,7 @@ FLOORS = (
     ("ui",),
     ("services",),
     ("generate", "storyboard"),
-    ("sounds",),
+    ("sounds", "fitted"),
     ("runtime", "media"),
     ("families",),
     ("likeness",),

@@ -1,4 +1,4 @@
-"""The command line: generate, models, jobs, serve.
+"""The command line: generate, models, fit, jobs, serve.
 
 Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
 Results go to stdout, everything else to stderr; an error is one line and never a traceback.
@@ -115,6 +115,27 @@ def models(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def fit(args: argparse.Namespace, settings: Settings) -> int:
+    """Tell whether and how a request fits this machine, or another one, before it is made."""
+    from wan_app.services import Services
+
+    if args.table:
+        from wan_app.families.tables import fit_tables
+
+        print(fit_tables(ram_gib=args.ram))
+        return 0
+    width, height = args.size or (None, None)
+    people = (Character(name="character1", faces=(Path("face.png"),) * args.faces),) if args.faces else ()
+    request = GenerationRequest(
+        mode="text", prompt="", model=args.model, weights=args.weights, width=width, height=height,
+        seconds=args.seconds, num_inference_steps=args.num_inference_steps, characters=people,
+    )
+    with closing(Services(settings)) as services:
+        found = services.fit(request, vram=args.vram, ram=args.ram)
+    print(json.dumps(found, indent=2) if args.json else _fit_in_words(found))
+    return 0
+
+
 def jobs(args: argparse.Namespace, settings: Settings) -> int:
     """List the jobs of this data folder, newest last."""
     from wan_app.services import Services
@@ -167,7 +188,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|jobs|serve")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|fit|jobs|serve")
 
     def command(run: Any) -> argparse.ArgumentParser:
         one = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
@@ -177,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_generate(command(generate))
     command(models)
+    _add_fit(command(fit))
     command(jobs)
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")
@@ -212,6 +234,19 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         help="auto: quietly under other sound; mix: as loud as it is; replace: in place of the model's own")
     add("--sound-only", action="store_true", help="make only the voice, as a WAV file")
     add("--consent", action="store_true", help="state that every person shown or heard is you, or agrees")
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", metavar="ID", help="see `models`")
+    add("--weights", type=Path, metavar="DIR", help="folder with the model's weights")
+    add("--size", type=_size, metavar="WxH")
+    add("--seconds", type=_number("seconds"), metavar="S")
+    add("--num-inference-steps", type=_whole("num_inference_steps"), metavar="N")
+    add("--faces", type=_whole("faces"), default=0, metavar="N", help="pictures of people (reference)")
+    add("--vram", type=_number("vram"), metavar="GB", help="as if a card with so much memory were here")
+    add("--ram", type=_number("ram"), metavar="GB", help="as if the computer had so much memory")
+    add("--table", action="store_true", help="all models on cards of 6 to 80 GB, as Markdown")
 
 
 def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> GenerationRequest:
@@ -337,6 +372,20 @@ def _told(job: JobView, *, as_json: bool) -> int:
         for line in (*map(_alike, one.similarity), *one.notes):
             print(line, file=sys.stderr)
     return job.exit_code
+
+
+def _fit_in_words(found: dict[str, Any]) -> str:
+    """What `Services.fit` found, in a few lines."""
+    work, cost = found["request"], found["predicted"]
+    asked = f"{found['model']}, {work['width']}x{work['height']}, {work['num_frames']} frames"
+    lines = [f"{asked} on {found['machine']['name']}", found["reason"]]
+    if found["fits"]:
+        source = "measured here" if found["measured"] else "an estimate"
+        disk = f", {cost['disk'] / 1e9:.1f} GB of disk" if cost["disk"] else ""
+        lines.append(f"About {cost['minutes']:.1f} minutes ({source}), {cost['ram'] / 1e9:.1f} GB of memory{disk}")
+    if cost["download"]:
+        lines.append(f"The weights are not here: {cost['download'] / 1e9:.1f} GB to download")
+    return "\n".join(lines + [f"What would fit: {line}" for line in found["instead"]])
 
 
 def _alike(one: Similarity) -> str:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,16 @@ _MEMORY_TEXT = re.compile(
     re.MULTILINE,
 )
 # The desktop and the driver's own share of a card that is not here.
-_TAKEN = 0.4 * _GIB
+_TAKEN = 0.6 * _GIB
+# What the system leaves of memory that is not here.
+_IDLE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What a plan is held against. Bytes; free ones count what a loaded model of ours would give back.
 
-    `device` is a torch device type. On a machine without a card `vram` is 0 and RAM is what counts.
+    `device` is a torch device string. On a machine without a card `vram` is 0 and RAM is what counts.
     `tflops` is the rate of the data sheet, dense in bf16, or a guess from the number of cores.
     """
 
@@ -62,16 +64,18 @@ class Machine:
     disk_free: int
     tflops: float
 
-    def with_card(self, gib: float, ram_gib: float | None = None) -> Machine:
-        """This machine with a card of `gib` GiB (and so much RAM) in place of its own, nothing else using it."""
-        size = max(one for one in _USUAL if one <= gib) if gib >= min(_USUAL) else min(_USUAL)
-        name = _USUAL[size]
-        ram = int(ram_gib * _GIB) if ram_gib else self.ram
-        return Machine(
-            device="cuda", name=f"a card of {gib:g} GB, as fast as an {name}" if name[0] in "AHLR"
-            else f"a card of {gib:g} GB, as fast as a {name}",
-            vram=int(gib * _GIB), vram_free=max(0, int(gib * _GIB - _TAKEN)), ram=ram,
-            ram_free=int(ram * 0.9) if ram_gib else self.ram_free, disk_free=self.disk_free, tflops=_CARDS[name],
+    def instead(self, vram_gib: float | None = None, ram_gib: float | None = None) -> Machine:
+        """This machine with another card, other memory or both, with nothing else using them."""
+        changed = self
+        if ram_gib is not None:
+            ram = int(ram_gib * _GIB)
+            changed = replace(changed, ram=ram, ram_free=int(ram * _IDLE))
+        if vram_gib is None:
+            return changed
+        name = _USUAL[max((one for one in _USUAL if one <= vram_gib), default=min(_USUAL))]
+        return replace(
+            changed, device="cuda", name=f"a card of {vram_gib:g} GB, as fast as an {name}",
+            vram=int(vram_gib * _GIB), vram_free=max(0, int(vram_gib * _GIB - _TAKEN)), tflops=_CARDS[name],
         )
 
 
@@ -132,16 +136,16 @@ def machine(folder: Path, wanted: str | None = None, *, own_pid: int | None = No
     """
     ram, ram_free = _ram(own_pid)
     disk = shutil.disk_usage(next(one for one in (folder, *folder.absolute().parents) if one.is_dir())).free
-    card = _card(own_pid) if wanted is None or wanted.startswith("cuda") else None
+    card = _card(wanted or "cuda", own_pid) if wanted is None or wanted.startswith("cuda") else None
     if card is None:
-        device = (wanted or ("mps" if sys.platform == "darwin" else "cpu")).partition(":")[0]
+        other = "mps" if sys.platform == "darwin" else "cpu"
         return Machine(
-            device=device, name=describe(wanted), ram=ram, ram_free=ram_free, disk_free=disk,
+            device=wanted or other, name=describe(wanted), ram=ram, ram_free=ram_free, disk_free=disk,
             tflops=_CORE_TFLOPS * cores(),
         )
     name, vram, vram_free = card
     return Machine(
-        device="cuda", name=name, vram=vram, vram_free=vram_free, ram=ram, ram_free=ram_free, disk_free=disk,
+        device=wanted or "cuda", name=name, vram=vram, vram_free=vram_free, ram=ram, ram_free=ram_free, disk_free=disk,
         tflops=tflops_of(name),
     )
 
@@ -152,19 +156,24 @@ def tflops_of(card: str) -> float:
     return _CARDS[max(known, key=len)] if known else 40.0
 
 
-def _card(own_pid: int | None) -> tuple[str, int, int] | None:
-    """Name, bytes and free bytes of the first NVIDIA card, None without one."""
-    rows = _nvidia_smi("--query-gpu=name,memory.total,memory.free")
+def _card(device: str, own_pid: int | None) -> tuple[str, int, int] | None:
+    """Name, bytes and free bytes of an NVIDIA card, None without one."""
+    if own_pid == os.getpid() and (cuda := _torch_card()):
+        free, total = cuda.mem_get_info(device)
+        return cuda.get_device_name(device), total, free + cuda.memory_reserved(device)
+    number = device.partition(":")[2] or "0"
+    rows = _nvidia_smi("--query-gpu=name,memory.total,memory.free", number)
     if not rows:
         return None
     name, total, free = rows[0]
-    own = sum(int(used) for pid, used in _nvidia_smi("--query-compute-apps=pid,used_memory")
+    own = sum(int(used) for pid, used in _nvidia_smi("--query-compute-apps=pid,used_memory", number)
               if own_pid and pid == str(own_pid) and used.isdigit())
     return name, int(total) * 2**20, (int(free) + own) * 2**20
 
 
-def _nvidia_smi(query: str) -> list[list[str]]:
-    command = ["nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0"]
+def _nvidia_smi(query: str, number: str) -> list[list[str]]:
+    """What the driver's tool says of one card, by row and column; nothing where there is no such tool."""
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits", f"--id={number}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import wan_app
-from wan_app import devices, sounds
+from wan_app import fitted, sounds
 from wan_app.errors import ExportFailed
 from wan_app.families import registry, weights
 from wan_app.families.base import Output, Pipeline, Plan
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.base import Speaker
+from wan_app.fitted import Stopwatch
 from wan_app.media.sound import Sound
 from wan_app.media.storage import storage_error
 from wan_app.media.video import export_video
@@ -60,10 +60,8 @@ def generate_video(
     output = Output(frames=None)
     if spec.native_audio or not request.sound_only:
         report(Loading(f"Getting {spec.title} ready"))
-        with models.lease(spec.id, plan_for(settings), request.weights) as pipeline:
-            clock.lap("load")
-            output = pipeline.generate(request, report)
-            clock.lap("generate")
+        output, said = fitted.made(request, models, settings, report, clock)
+        notes += said
     result = GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=0, height=0, num_frames=0, fps=0.0,
         seconds=0.0, similarity=output.similarity, notes=notes + output.notes,
@@ -117,29 +115,6 @@ def _make_folder(out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error("out", out, error) from error
-
-
-class Stopwatch:
-    """Seconds by stage name."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        """End a stage, which began where the last one ended."""
-        moment = time.perf_counter()
-        self._laps[stage] = round(moment - self._last, 3)
-        self._last = moment
-
-    def timings(self) -> dict[str, float]:
-        """The stages so far and their `total`."""
-        return {**self._laps, "total": round(time.perf_counter() - self._start, 3)}
-
-
-def plan_for(settings: Settings) -> Plan:
-    """How a model is put on this machine."""
-    return Plan(device=devices.pick_device(settings.device))
 
 
 # --- The request inside the file -------------------------------------------------------------
@@ -205,7 +180,10 @@ class VideoRecipe:
         """Load the default model, unless one is loaded, which may be in use and far bigger."""
         if self._models.loaded:
             return
-        with self._models.lease(registry.get(None).id, plan_for(self._settings)):
+        spec = registry.get(None)
+        request = spec.resolve(GenerationRequest(mode="text", prompt="a clip"))
+        plan, _ = fitted.planned(request, self._models, self._settings)
+        with self._models.lease(spec.id, plan):
             pass
 
     def _load(self, model_id: str, plan: Plan, folder: Path | None) -> Pipeline:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wan_app import devices
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry, weights
-from wan_app.families.spec import ModelSpec
+from wan_app.families.fitting import fit_request
+from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.generate import request_from
@@ -127,6 +129,27 @@ class Services:
              "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices}}
             for spec in registry.specs().values()
         ]
+
+    def fit(
+        self, request: GenerationRequest, *, vram: float | None = None, ram: float | None = None
+    ) -> dict[str, Any]:
+        """Whether and how a request fits, before it is made: `families.plan.Fit` as JSON types.
+
+        Only its model, size, length, steps, guidance and pictures count; the rest may be missing.
+
+        Args:
+            vram: ask for a card of so many GiB in place of this machine's; ram: and for so much memory.
+        Raises:
+            InvalidRequest: a number that the model can't make.
+        """
+        for name, value in (("vram", vram), ("ram", ram)):
+            if value is not None:
+                check_number(name, value, 1, 10_000)
+        pid = self._worker.pid if isinstance(self._worker, ProcessWorker) else None
+        machine = devices.machine(self.settings.data_dir, self.settings.device, own_pid=pid)
+        if vram is not None or ram is not None:
+            machine = machine.instead(vram, ram)
+        return fit_request(registry.get(request.model).sized(request), self.settings, machine).to_json()
 
     def request_of(self, path: Path) -> GenerationRequest:
         """The request stored inside a video made by this app. Raises InvalidRequest."""

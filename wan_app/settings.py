@@ -43,6 +43,11 @@ class Settings:
         return self.data_dir / "outputs"
 
     @property
+    def cache_dir(self) -> Path:
+        """What can be made again: embeddings of prompts, quantized copies of weights."""
+        return self.data_dir / "cache"
+
+    @property
     def logs_dir(self) -> Path:
         return self.data_dir / "logs"
 

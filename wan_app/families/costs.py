@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,31 @@ WAN22_VAE = Part(parameters=705_000_000, kept=705_000_000, dtype_bytes=4)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """Bytes that an autoencoder takes beside its weights, for decoding in tiles and whole.
+
+    Args:
+        tile: one tile at work.
+        tiled: for each pixel of each frame, as tiles are put together.
+        area: for each pixel of one frame, as a whole frame group is at work.
+        whole: for each pixel of each frame beside that.
+        flop: arithmetic for each pixel of each frame, in bf16's worth: convolutions in fp32 are slower.
+    """
+
+    tile: int
+    tiled: float
+    area: int
+    whole: float
+    flop: float = 25e6
+
+    def bytes(self, area: int, num_frames: int, *, tiling: bool) -> int:
+        """For `num_frames` frames of `area` pixels."""
+        if tiling:
+            return int(max(self.tile, self.tiled * area * num_frames))
+        return int(area * (self.area + self.whole * num_frames))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Costs:
     """What a run costs beside its weights, and what the weights are.
 
@@ -54,7 +79,7 @@ class Costs:
         layers, width: attention blocks and their channels, for the arithmetic.
         token: frames and pixels a side that one token of the transformer stands for.
         token_bytes: activations of a forward pass for each token in bf16.
-        decode_bytes: what decoding takes for each pixel of each frame, in tiles and whole; and a tile.
+        whole: for a row that has no costs: bytes by quantization of everything, at its largest shape.
         offloads: how the family can be put on a smaller card, see `base.Plan`.
     """
 
@@ -66,9 +91,8 @@ class Costs:
     width: int
     token: tuple[int, int] = (4, 16)
     token_bytes: int
-    tile_bytes: int = 0
-    decode_bytes: tuple[float, float] = (12.0, 12.0)
-    base_bytes: int = 0
+    decode: Decoding | None = None
+    whole: Mapping[str, int] = field(default_factory=dict)
     offloads: tuple[str, ...] = ("none",)
 
     def tokens(self, width: int, height: int, num_frames: int, pictures: int = 0) -> int:
@@ -83,27 +107,40 @@ class Costs:
         return (linear + attention) / 1e12
 
 
-# Activations traced on meta tensors with the exact configurations (tests/families/test_costs.py), text
-# and image alike: bytes a token of the 1.3B, the 14B, and for each hint that VACE keeps.
 _OFFLOADS = ("none", "text_encoder", "model", "group")
+# Activations are traced on meta tensors with the exact configurations (tests/families/test_costs.py).
 WAN_1_3B = Costs(
     transformer=Part(parameters=1_419_000_000), text_encoder=UMT5_XXL, rest=WAN_VAE, layers=30, width=1536,
-    token_bytes=48_800, tile_bytes=1_000_000_000, decode_bytes=(24.0, 250.0), offloads=_OFFLOADS,
-)
+    token_bytes=48_800, decode=Decoding(tile=1_400_000_000, tiled=57, area=19_450, whole=13.5), offloads=_OFFLOADS,
+)  # fmt: skip
 WAN_14B = replace(
-    WAN_1_3B, transformer=Part(parameters=14_288_000_000), layers=40, width=5120, token_bytes=113_600,
+    WAN_1_3B, transformer=Part(parameters=14_288_000_000), layers=40, width=5120, token_bytes=113_600
 )
+# With a picture: attention to what CLIP sees in every block, and CLIP itself in fp32.
+WAN_14B_IMAGE = replace(
+    WAN_14B,
+    transformer=Part(parameters=16_400_000_000),
+    rest=Part(parameters=759_000_000, kept=759_000_000, dtype_bytes=4),
+)
+WAN_A14B = replace(WAN_14B, experts=2)
+# Each token has a noise level of its own, and with it a row of modulation.
+WAN_5B = replace(
+    WAN_1_3B, transformer=Part(parameters=5_000_000_000), rest=WAN22_VAE, layers=30, width=3072, token=(4, 32),
+    token_bytes=199_700, decode=Decoding(tile=1_700_000_000, tiled=57, area=21_500, whole=13.5),
+)
+# One more block for each hint, and the hints of all of them kept.
+VACE_1_3B = replace(WAN_1_3B, transformer=Part(parameters=2_154_000_000), layers=45, token_bytes=98_100)
+VACE_14B = replace(WAN_14B, transformer=Part(parameters=17_338_000_000), layers=48, token_bytes=205_900)
 
 
 def costs_of(spec: ModelSpec) -> Costs:
-    """The row's own costs, or what its memory table tells: everything on the card, and nothing about speed."""
+    """The row's own costs, or what its memory table tells."""
     if spec.costs is not None:
         return spec.costs
-    whole = max(spec.memory.values(), default=2 * spec.parameters)
-    weights = Part(parameters=spec.parameters)
+    # The arithmetic of LTX-2, which those without costs are kin of.
     return Costs(
-        transformer=weights, layers=48, width=4096, token=(8, 32), token_bytes=0,
-        base_bytes=max(0, whole - weights.bytes()),
+        transformer=Part(parameters=spec.parameters), layers=48, width=4096, token=(8, 32), token_bytes=0,
+        whole=spec.memory,
     )
 
 
@@ -111,6 +148,8 @@ def as_in_folder(costs: Costs, folder: Path) -> Costs:
     """The costs with the parameters that really are in the folder: another checkpoint may lie there."""
     counted = {name: counted_parameters(folder / name) for name in ("transformer", "text_encoder")}
     changes: dict[str, Any] = {}
+    if costs.whole:
+        return costs
     for name, count in counted.items():
         part: Part = getattr(costs, name)
         if count and part.parameters:

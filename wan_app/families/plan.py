@@ -16,11 +16,11 @@ from wan_app.families.measured import Measured
 from wan_app.families.spec import ModelSpec
 from wan_app.types import GenerationRequest
 
-# On the card beside the model: the driver's context and what the allocator cannot hand out again.
+# On the card beside the model: the driver's context and what the allocator cannot hand out again. About
+# as much as Python and torch take beside a model on the processor.
 _CONTEXT = 700_000_000
 # In RAM beside the model: Python, torch, and the card's libraries.
 _PROCESS = 3_500_000_000
-_PROCESS_ON_CPU = 1_000_000_000
 # In RAM while weights stream to the card: a shard as the hub stores it.
 _SHARD = 5_000_000_000
 # int8 products come out as int32 before they are scaled; nf4 weights are unpacked one layer at a time.
@@ -34,7 +34,7 @@ _QUALITY = {"none": 1.0, "int8": 1.05, "nf4": 1.2}
 _BUS = 12e9  # bytes a second from RAM to the card
 _DISK = 1e9  # bytes a second from disk
 _CPU_TFLOPS = 0.2  # the processor beside a card, reading a prompt
-_DECODE_FLOP = 25e6  # for each pixel of each frame, in bf16's worth
+_DECODE_FLOP = 1e6  # for each pixel of each frame, where the costs don't tell
 # Free memory that is left alone: estimates err, and other programs breathe.
 _SPARE = 0.97
 
@@ -122,7 +122,7 @@ def fit(
     if fitting:
         plan, cost = min(fitting, key=lambda one: one[1].minutes * _QUALITY[one[0].quantization])
     else:
-        plan, cost = min(rated, key=lambda one: (one[1].vram, one[1].ram))
+        plan, cost = min(rated, key=lambda one: _overflow(one[1], machine))
     return Fit(
         model=spec.id, work=work, machine=machine, fits=bool(fitting), plan=plan, predicted=cost,
         reason=_reason(plan, cost, machine, bool(fitting)), measured=measured.knows(machine.name, spec.id, plan),
@@ -131,22 +131,30 @@ def fit(
 
 def plans(spec: ModelSpec, costs: Costs, machine: Machine) -> Iterator[Plan]:
     """Every way to put the model on this machine."""
-    card = machine.device == "cuda"
+    card = machine.vram > 0
     for quantization in QUANTIZATIONS:
         # bitsandbytes works on cards; without one there is only RAM to put things in.
         if quantization != "none" and not (card and quantization in spec.memory):
             continue
         for offload in costs.offloads if card else ("none",):
-            for vae_tiling in (True, False) if costs.tile_bytes else (True,):
+            for vae_tiling in (True, False) if costs.decode else (True,):
                 yield Plan(device=machine.device, quantization=quantization, offload=offload, vae_tiling=vae_tiling)
+
+
+def _overflow(cost: Prediction, machine: Machine) -> float:
+    """By how much the scarcest of card, memory and disk is overdrawn: 1 is exactly full."""
+    card = cost.vram / max(1.0, _usable(machine.vram_free)) if machine.vram else 0.0
+    ram = cost.ram / max(1.0, _usable(machine.ram_free))
+    return max(card, ram, cost.disk / max(1, machine.disk_free))
+
+
+def _usable(free: int) -> float:
+    return free * _SPARE
 
 
 def has_room(cost: Prediction, machine: Machine) -> bool:
     """Whether all of it fits into what is free."""
-    return (
-        (machine.device != "cuda" or cost.vram <= machine.vram_free * _SPARE)
-        and cost.ram <= machine.ram_free * _SPARE and cost.disk <= machine.disk_free
-    )
+    return _overflow(cost, machine) <= 1
 
 
 def predict(
@@ -155,8 +163,8 @@ def predict(
 ) -> Prediction:
     """What a run under `plan` takes, corrected by what runs here took."""
     vram, ram = _memory(costs, plan, work)
-    if plan.device != "cuda":
-        vram, ram = 0, vram - _CONTEXT + _PROCESS_ON_CPU
+    if not machine.vram:
+        vram, ram = 0, vram + (costs.experts - 1) * costs.transformer.bytes()
     seconds = _seconds(costs, plan, work, machine, loaded=loaded)
     copy = 0 if plan.quantization == "none" else _weights(costs, plan.quantization)
     download = 0 if here else spec.download_bytes
@@ -173,26 +181,27 @@ def _memory(costs: Costs, plan: Plan, work: Work) -> tuple[int, int]:
     name = plan.quantization
     one, text, rest = costs.transformer.bytes(name), costs.text_encoder.bytes(name), costs.rest.bytes()
     steps = activations(costs, work) * _ACTIVATIONS[name]
-    decode = costs.decode_bytes[0] * work.pixels + costs.tile_bytes
-    if not plan.vae_tiling:
-        decode = costs.decode_bytes[1] * work.pixels
-    always = _CONTEXT + costs.base_bytes + rest
-    waiting = (costs.experts - 1) * one
-    streamed = _SHARD if name != "none" else max(one, text)
+    area = work.width * work.height
+    decode = costs.decode.bytes(area, work.num_frames, tiling=plan.vae_tiling) if costs.decode else 0
+    quantized = name != "none"
     # On the processor it is read in bf16: quantized layers are slow there.
-    text_in_ram = costs.text_encoder.bytes()
+    read = costs.text_encoder.bytes()
+    loading = _SHARD if quantized else max(one, text)
     if plan.offload == "none":
-        card, ram = one + text + max(steps, decode), streamed
+        card, ram = one + text + max(steps, decode), loading
     elif plan.offload == "text_encoder":
-        card, ram = one + max(steps, decode), max(streamed, text_in_ram)
+        card, ram = one + max(steps, decode), max(loading, read)
     elif plan.offload == "model":
-        card, ram = max(text, one + steps, decode), one + streamed
+        card, ram = max(text, one + steps, decode), one + (_SHARD if quantized else text)
     else:
         # Two blocks at a time; but bitsandbytes packs a model on the card, whole.
         block = 2 * one / costs.layers
-        card, ram = max(block + steps, decode, one if name != "none" else 0), one + max(streamed, text_in_ram)
+        card, ram = max(block + steps, decode, one if quantized else 0), one + max(_SHARD * quantized, read)
+    if costs.whole:
+        return costs.whole.get(name, 0), _PROCESS + loading + 6 * work.pixels
+    ram += (costs.experts - 1) * one  # the other one waits
     # The clip in bytes, and once more while it is written.
-    return int(always + card), int(_PROCESS + waiting + ram + 6 * work.pixels)
+    return int(_CONTEXT + rest + card), int(_PROCESS + ram + 6 * work.pixels)
 
 
 def activations(costs: Costs, work: Work) -> int:
@@ -206,14 +215,14 @@ def _weights(costs: Costs, quantization: str) -> int:
 
 def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: bool) -> float:
     """From start to file."""
-    card = machine.device == "cuda"
+    card = machine.vram > 0
     rate = machine.tflops * (_REACHED * _SPEED[plan.quantization] if card else 1.0)
     one = costs.transformer.bytes(plan.quantization)
     step = costs.tflop(costs.tokens(work.width, work.height, work.num_frames, work.pictures)) / rate
     if plan.offload == "group":
         step = 1.05 * max(step, one / _BUS)
     seconds = step * work.num_inference_steps * (2 if work.guided else 1)
-    seconds += work.pixels * _DECODE_FLOP / 1e12 / rate
+    seconds += work.pixels * (costs.decode.flop if costs.decode else _DECODE_FLOP) / 1e12 / rate
     prompts = 2 if work.guided else 1
     reading = prompts * 2 * costs.text_encoder.parameters * 512 / 1e12
     on_card = card and plan.offload in ("none", "model")
@@ -228,26 +237,28 @@ def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: 
 # --- Words -----------------------------------------------------------------------------------
 
 
+def _on_card(plan: Plan) -> bool:
+    return plan.device.startswith("cuda")
+
+
 def described(plan: Plan) -> str:
     """The plan in plain words."""
     weights = {"none": "full weights (bf16)", "int8": "weights of 8 bits", "nf4": "weights of 4 bits"}
-    return f"{weights[plan.quantization]}, {WORDS[plan.offload]}" if plan.device == "cuda" else "on the processor"
+    return f"{weights[plan.quantization]}, {WORDS[plan.offload]}" if _on_card(plan) else "on the processor"
 
 
 def _reason(plan: Plan, cost: Prediction, machine: Machine, fits: bool) -> str:
+    card = machine.vram > 0
+    vram = (cost.vram, _usable(machine.vram_free), "on the card")
+    ram = (cost.ram, _usable(machine.ram_free), "of memory")
     if fits:
-        if plan.device != "cuda":
-            return f"Fits on the processor: about {_gb(cost.ram)} of {_gb(machine.ram_free)} free memory"
-        return (
-            f"Fits with {described(plan)}: about {_gb(cost.vram)} of {_gb(machine.vram_free)} free on the card"
-        )
-    short = []
-    if plan.device == "cuda" and cost.vram > machine.vram_free * _SPARE:
-        short.append(f"{_gb(cost.vram)} on the card, {_gb(machine.vram_free)} are free")
-    if cost.ram > machine.ram_free * _SPARE:
-        short.append(f"{_gb(cost.ram)} of memory, {_gb(machine.ram_free)} are free")
-    if cost.disk > machine.disk_free:
-        short.append(f"{_gb(cost.disk)} on disk, {_gb(machine.disk_free)} are free")
+        need, free, where = vram if card else ram
+        return f"Fits, {described(plan)}: about {_gb(need)} of the {_gb(free)} {where} that can be used"
+    checks = [ram, (cost.disk, machine.disk_free, "on disk")]
+    short = [
+        f"{_gb(need)} {where}, where {_gb(free)} can be used"
+        for need, free, where in ([vram] if card else []) + checks if need > free
+    ]
     return "Does not fit: needs at least " + "; and ".join(short)
 
 
@@ -307,7 +318,7 @@ def step_down(plan: Plan, spec: ModelSpec, costs: Costs | None = None) -> tuple[
     costs = costs or costs_of(spec)
     if not plan.vae_tiling:
         return replace(plan, vae_tiling=True), "decoding in tiles"
-    if plan.device != "cuda":
+    if not _on_card(plan):
         return None
     if plan.offload != costs.offloads[-1]:
         return replace(plan, offload=costs.offloads[-1]), WORDS[costs.offloads[-1]]

@@ -131,6 +131,19 @@ class ModelSpec:
         )
         say = check_text("say", request.say, MAX_SAY_CHARACTERS)
         self._check_sound(request)
+        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+        return replace(
+            self.sized(request), prompt=prompt, negative_prompt=negative, say=say,
+            soundtrack=None if request.sound_only else request.soundtrack,
+            seed=int(check_number("seed", seed, 0, MAX_SEED, whole=True)),
+        )
+
+    def sized(self, request: GenerationRequest) -> GenerationRequest:
+        """A copy with the numbers that cost something filled in and checked, whatever else it lacks.
+
+        Raises:
+            InvalidRequest: as `resolve`.
+        """
         width, height = self._size(request.width, request.height)
         num_frames = self._frames(request.num_frames, request.seconds)
         steps = check_number(
@@ -143,14 +156,10 @@ class ModelSpec:
             self.guidance_scale if request.guidance_scale is None else request.guidance_scale,
             1.0, self.max_guidance_scale,
         )
-        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         return replace(
-            request, prompt=prompt, negative_prompt=negative, say=say,
-            soundtrack=None if request.sound_only else request.soundtrack,
-            model=self.id, width=width, height=height,
+            request, model=self.id, width=width, height=height,
             num_frames=num_frames, seconds=self.seconds_of(num_frames),
             num_inference_steps=int(steps), guidance_scale=float(guidance),
-            seed=int(check_number("seed", seed, 0, MAX_SEED, whole=True)),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from wan_app.families.base import Numbers, Pipeline, Plan, character_words, prompt_calling
+from wan_app.families.costs import VACE_1_3B, VACE_14B
 from wan_app.families.frames import cover, given_frames, on_white
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan_base import WanRunner, load_pipeline, shift_by_size
@@ -49,6 +50,7 @@ _SMALL = ModelSpec(
     takes_last_image=True,
     flow_shift=3.0,
     pipeline_class="WanVACEPipeline",
+    costs=VACE_1_3B,
 )
 
 SPECS = (
@@ -70,6 +72,7 @@ SPECS = (
             Shape("Square 720p", 960, 960),
         ),
         max_area=1280 * 720,
+        costs=VACE_14B,
     ),
 )
 

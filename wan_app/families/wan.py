@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_app.families.base import Numbers, Pipeline, Plan
+from wan_app.families.costs import WAN_1_3B, WAN_14B, WAN_14B_IMAGE
 from wan_app.families.frames import cover
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan_base import AREA_480P, WanRunner, load_pipeline, shift_by_size
@@ -51,6 +52,7 @@ _TEXT_SMALL = ModelSpec(
     guidance_scale=6.0,
     flow_shift=8.0,
     pipeline_class="WanPipeline",
+    costs=WAN_1_3B,
 )
 
 _IMAGE_480P = replace(
@@ -71,6 +73,7 @@ _IMAGE_480P = replace(
     guidance_scale=5.0,
     flow_shift=3.0,
     pipeline_class="WanImageToVideoPipeline",
+    costs=WAN_14B_IMAGE,
 )
 
 SPECS = (
@@ -90,6 +93,7 @@ SPECS = (
         max_area=1280 * 720,
         guidance_scale=5.0,
         flow_shift=5.0,
+        costs=WAN_14B,
     ),
     _IMAGE_480P,
     replace(

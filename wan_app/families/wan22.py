@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.residency import OneResident
+from wan_app.families.costs import WAN_5B, WAN_A14B
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
 from wan_app.families.wan_base import WanRunner, load_pipeline
@@ -49,6 +50,7 @@ _TI2V = ModelSpec(
     guidance_scale=5.0,
     flow_shift=5.0,
     pipeline_class="WanPipeline",
+    costs=WAN_5B,
 )
 
 _TEXT_A14B = replace(
@@ -74,6 +76,7 @@ _TEXT_A14B = replace(
     num_inference_steps=40,
     guidance_scale=4.0,
     flow_shift=12.0,
+    costs=WAN_A14B,
 )
 
 SPECS = (
