@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,3 +81,19 @@ def test_a_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_every_row_names_a_licence_that_there_is() -> None:
     for spec in registry.specs().values():
         licences.needed_by(spec)
+
+
+def test_the_command_that_the_error_names_accepts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WAN_APP_DATA_DIR", str(settings.data_dir))
+    with pytest.raises(ModelUnavailable) as caught:
+        licences.check(SPEC, settings)
+    command = shlex.split(str(caught.value).split("then: ")[1])
+    assert command[:3] == ["python", "-m", "wan_app.families.licences"]
+    assert licences.main(["accept", H3.id, "--words", "yes"]) == 2
+    assert "words: got 'yes'" in capsys.readouterr().err
+    assert licences.main(command[3:]) == 0
+    assert f"{H3.id}: accepted." in capsys.readouterr().out
+    licences.check(SPEC, settings)
+    assert licences.main(["withdraw", H3.id]) == 0 and not licences.is_accepted(H3, settings)

@@ -1,16 +1,21 @@
-"""Licences that a person must accept in so many words before a model runs, and the record of it."""
+"""Licences that a person must accept in so many words before a model runs, and the record of it.
+
+On the command line: `python -m wan_app.families.licences accept ID --words "..."`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import wan_app
-from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
+from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError, WanAppError
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
 
@@ -111,7 +116,7 @@ def check(spec: ModelSpec, settings: Settings) -> None:
         return
     raise ModelUnavailable(
         f"{spec.id}: off until its licence is accepted ({licence.title}: {licence.limits}); read {licence.url}, "
-        f'then: python -m wan_app licence accept {licence.id} --words "{licence.words}"'
+        f'then: python -m wan_app.families.licences accept {licence.id} --words "{licence.words}"'
     )
 
 
@@ -121,3 +126,29 @@ def _record_file(licence: Licence, settings: Settings) -> Path:
 
 def _plain(words: Any) -> str:
     return " ".join(str(words).lower().split()).rstrip(".")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`accept ID --words WORDS`, `withdraw ID`, `list`; the exit code is that of the error tree."""
+    parser = argparse.ArgumentParser(prog="python -m wan_app.families.licences")
+    parser.add_argument("what", choices=("accept", "withdraw", "list"))
+    parser.add_argument("licence", nargs="?", default="", choices=("", *LICENCES))
+    parser.add_argument("--words", default="", help="the sentence that accepts it, as `list` prints it")
+    given = parser.parse_args(arguments)
+    settings = Settings.from_environment()
+    try:
+        if given.what == "accept":
+            accept(given.licence, given.words, settings)
+        elif given.what == "withdraw":
+            withdraw(given.licence, settings)
+        for one in LICENCES.values():
+            state = "accepted" if is_accepted(one, settings) else "not accepted"
+            print(f'{one.id}: {state}. {one.title}: {one.limits}. {one.url}\n    "{one.words}"')
+    except WanAppError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
