@@ -27,7 +27,7 @@ def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", *words], cwd=folder, capture_output=True, text=True, timeout=60, env=env)
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lint", "bench", "train"])
+@pytest.mark.parametrize("target", ["run", "test", "lint", "bench", "bench-gpu", "train"])
 def test_every_target_sets_itself_up(checkout: Path, target: str) -> None:
     planned = make(checkout, "-n", target)
     assert planned.returncode == 0, planned.stderr

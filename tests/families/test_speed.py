@@ -1,0 +1,135 @@
+"""Attention that is tried before it is trusted, and blocks that stay interruptible when compiled."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from wan_app.errors import Cancelled
+from wan_app.families import speed
+from wan_app.families.base import cancel_points
+
+from .tiny_parts import wan_transformer
+
+
+def given(frames: int = 2) -> dict[str, Any]:
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    return {
+        "hidden_states": torch.randn(1, 16, frames, 4, 6, generator=random),
+        "timestep": torch.tensor([500]),
+        "encoder_hidden_states": torch.randn(1, 8, 16, generator=random),
+        "return_dict": False,
+    }
+
+
+@pytest.fixture
+def transformer() -> Any:
+    return wan_transformer(num_layers=3).eval().requires_grad_(False)
+
+
+def backends_of(transformer: Any) -> set[str]:
+    return {block.attn1.processor._attention_backend.value for block in transformer.blocks}
+
+
+def test_the_first_attention_that_works_is_taken_and_the_others_are_told(
+    transformer: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry as backends
+
+    default = backends.get_active_backend()[0]
+    tried = []
+
+    def trial(name: str, *_: Any) -> None:
+        tried.append(name)
+        if name == "_native_flash":
+            raise RuntimeError("is off by 3")
+
+    monkeypatch.setattr(speed, "_try_attention", trial)
+    with caplog.at_level(logging.INFO):
+        found = speed.choose_attention([transformer], "cuda", ("flash", "_native_flash", "_native_math", "native"))
+    assert found == "_native_math" and backends_of(transformer) == {"_native_math"}
+    # flash-attn is not installed, so it was not even tried.
+    assert tried == ["_native_flash", "_native_math"]
+    assert "flash" in caplog.text and "is off by 3" in caplog.text and "attention: _native_math" in caplog.text
+    # Another model, which may give masks, keeps torch's own.
+    assert backends.get_active_backend()[0] == default
+
+
+def test_where_nothing_works_torchs_own_attention_is_left(transformer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_try_attention", lambda *_: 1 / 0)
+    assert speed.choose_attention([transformer], "cuda", ("_native_flash",)) == "native"
+    assert backends_of(transformer) == {"native"}
+    assert speed.choose_attention([transformer], "cpu", ("_native_math",)) == "native"
+
+
+def test_a_kernel_with_wrong_results_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.models import attention_dispatch
+
+    speed._try_attention("_native_math", "cpu", 2, 16)
+    plain = attention_dispatch.dispatch_attention_fn
+
+    def broken(query: Any, key: Any, value: Any, *, backend: Any) -> Any:
+        return plain(query, key, value, backend=backend) * (float("nan") if backend.value == "_native_math" else 1)
+
+    monkeypatch.setattr(attention_dispatch, "dispatch_attention_fn", broken)
+    with pytest.raises(RuntimeError, match="is off by nan"):
+        speed._try_attention("_native_math", "cpu", 2, 16)
+
+
+def test_blocks_share_their_code_give_the_same_and_can_be_stopped(transformer: Any) -> None:
+    import torch
+
+    graphs = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    plain = transformer(**given())[0]
+    blocks = speed.compile_blocks(transformer, backend=backend)
+    assert len(blocks) == 3 and torch.allclose(transformer(**given())[0], plain, atol=1e-6)
+    assert len(graphs) == 1
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            raise Cancelled
+
+    with cancel_points(transformer.blocks, check):
+        transformer(**given())
+        with pytest.raises(Cancelled):
+            transformer(**given())
+    # Asked before every block of both passes, and nothing was compiled anew for it.
+    assert len(calls) == 5 and len(graphs) == 1
+    for block in blocks:
+        block.on = False
+    assert torch.equal(transformer(**given())[0], plain)
+
+
+def test_a_compiler_that_fails_leaves_the_plain_blocks(transformer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    import torch
+
+    def no_compiler(*_: Any) -> Any:
+        raise RuntimeError("no C compiler is here")
+
+    plain = transformer(**given())[0]
+    blocks = speed.compile_blocks(transformer, backend=no_compiler)
+    assert torch.equal(transformer(**given())[0], plain)
+    assert not any(block.on for block in blocks) and "blocks are not compiled" in caplog.text
+
+
+def test_a_full_card_is_not_blamed_on_the_compiler() -> None:
+    import torch
+
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    block = speed.CompiledForward(lambda: pytest.fail("ran again"), full)
+    with pytest.raises(torch.OutOfMemoryError):
+        block()
+    assert block.on
