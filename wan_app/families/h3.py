@@ -154,7 +154,7 @@ class H3Runner:
         import torch
         from diffusers import MiniMaxH3Transformer3DModel
 
-        from wan_app.families.registry import faults_as_ours
+        from wan_app.families.faults import faults_as_ours
 
         if self._partition == name:
             return

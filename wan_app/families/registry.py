@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from wan_app.errors import InvalidRequest, ModelUnavailable, OutOfMemory, WanAppError
+from wan_app.errors import InvalidRequest
 from wan_app.families import echo, h3, ltx, pocket, vace, wan, wan22
 from wan_app.families.base import Pipeline, Plan
+from wan_app.families.faults import faults_as_ours
 from wan_app.families.spec import ModelSpec
 
 # The first row of the first family is the app's default model.
@@ -49,41 +48,6 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     family = _rows()[spec.id][1]
     with faults_as_ours(spec.id, plan, str(weights)):
         return family.load(spec, plan, weights)
-
-
-@contextmanager
-def faults_as_ours(model_id: str, plan: Plan, where: str) -> Iterator[None]:
-    """Whatever goes wrong while a model loads, as one of our errors; used by `families.speech` too.
-
-    Args:
-        where: the folder or folders that are read.
-    Raises:
-        ModelUnavailable, OutOfMemory: as `load`.
-    """
-    _quiet_libraries()
-    try:
-        yield
-    except WanAppError:
-        raise
-    except Exception as error:
-        # diffusers, transformers and safetensors each raise their own kinds on a wrong file;
-        # for the user they are one: this folder is not this model. The cause stays chained.
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            raise OutOfMemory(f"{model_id} does not fit on {plan.device}: {error}") from error
-        raise ModelUnavailable(
-            f"{model_id}: the weights in {where} do not load: {type(error).__name__}: {str(error)[:300]}"
-        ) from error
-
-
-@cache
-def _quiet_libraries() -> None:
-    """No progress bars of the libraries' own on the command line's error stream: progress is an event."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for logging in (diffusers_logging, transformers_logging):
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
 
 
 @cache

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+
+def stream_blocks(transformer: Any, device: str) -> None:
+    """Keep a diffusers model in the computer's memory, and each block on the device only while it works.
+
+    On a card the next block is on its way meanwhile.
+    """
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    for weight in transformer.parameters():
+        # bitsandbytes' scales are no part of the tensor that is moved; they are small, and stay.
+        if getattr(weight, "quant_state", None) is not None:
+            weight.quant_state.to(device)
+    ahead = torch.device(device).type == "cuda"
+    apply_group_offloading(
+        transformer, onload_device=torch.device(device), offload_device=torch.device("cpu"),
+        offload_type="block_level", num_blocks_per_group=1, use_stream=ahead, record_stream=ahead, non_blocking=ahead,
+    )  # fmt: skip
 
 
 class OneResident:
@@ -41,6 +60,13 @@ class OneResident:
             self._give_back_memory()
         module.to(self.device)
         self.resident = module
+
+    def rest(self) -> None:
+        """Put the resident away until its next forward: something else needs the room."""
+        if self.resident is not None:
+            self.resident.to("cpu")
+            self.resident = None
+            self._give_back_memory()
 
     def drop(self, module: torch.nn.Module) -> None:
         """Forget `module`, so that whoever else holds it can free it."""

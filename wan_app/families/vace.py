@@ -81,7 +81,7 @@ _NOTHING = (128, 128, 128)
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The pipeline from a folder in the repository's layout, placed whole on `plan.device`.
+    """The pipeline from a folder in the repository's layout, placed as the plan says.
 
     Raises:
         ModelUnavailable: a component lacks tensors.
@@ -92,10 +92,10 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     from wan_app.families.checkpoints import load_component
 
     transformer = load_component(
-        WanVACETransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization
+        WanVACETransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization, cache=plan.cache
     )
     pipe = load_pipeline(WanVACEPipeline, plan, weights, transformer=transformer)
-    return VaceRunner(spec, pipe.to(plan.device))
+    return VaceRunner(spec, pipe, plan, weights)
 
 
 class VaceRunner(WanRunner):

@@ -111,7 +111,7 @@ SPECS = (
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The pipeline from a folder in the repository's layout, placed whole on `plan.device`.
+    """The pipeline from a folder in the repository's layout, placed as the plan says.
 
     Raises:
         ModelUnavailable: a component lacks tensors.
@@ -124,15 +124,15 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
 
     parts = {
         "transformer": load_component(
-            WanTransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization
+            WanTransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization, cache=plan.cache
         )
     }
     if spec.tasks == ("text",):
-        return WanRunner(spec, load_pipeline(WanPipeline, plan, weights, **parts).to(plan.device))
+        return WanRunner(spec, load_pipeline(WanPipeline, plan, weights, **parts), plan, weights)
     # In fp32, as published: what it sees of the picture goes into every block.
     parts["image_encoder"] = load_component(CLIPVisionModel, weights, "image_encoder", torch.float32)
     pipe = load_pipeline(WanImageToVideoPipeline, plan, weights, **parts)
-    return ImageRunner(spec, pipe.to(plan.device))
+    return ImageRunner(spec, pipe, plan, weights)
 
 
 class ImageRunner(WanRunner):

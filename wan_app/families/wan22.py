@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
-from wan_app.families.residency import OneResident
 from wan_app.families.costs import WAN_5B, WAN_A14B
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
@@ -102,7 +101,7 @@ _LOW_NOISE_GUIDANCE = {"wan2.2-t2v-a14b": 0.75}
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The pipeline from a folder in the repository's layout; of two experts one is on `plan.device`.
+    """The pipeline from a folder in the repository's layout, placed as the plan says; of two experts one works.
 
     Raises:
         ModelUnavailable: a component lacks tensors, or the folder is of another Wan model.
@@ -120,24 +119,22 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
             f"{spec.id}: {weights} sets no {setting} in model_index.json; needed: {spec.repository}"
         )
     parts = {
-        name: load_component(WanTransformer3DModel, weights, name, torch.bfloat16, plan.quantization)
+        name: load_component(
+            WanTransformer3DModel, weights, name, torch.bfloat16, plan.quantization, cache=plan.cache
+        )
         for name in experts
     }
     cls = WanPipeline if "text" in spec.tasks else WanImageToVideoPipeline
     pipe = load_pipeline(cls, plan, weights, **parts)
-    if len(experts) == 1:
-        return TextAndImageRunner(spec, pipe.to(plan.device))
-    for name in ("vae", "text_encoder"):
-        getattr(pipe, name).to(plan.device)
-    OneResident([pipe.transformer, pipe.transformer_2], plan.device)
-    return ExpertsRunner(spec, pipe)
+    runner = TextAndImageRunner if len(experts) == 1 else ExpertsRunner
+    return runner(spec, pipe, plan, weights)
 
 
 class TextAndImageRunner(WanRunner):
     """TI2V: one checkpoint behind two pipelines, for words and for a picture."""
 
-    def __init__(self, spec: ModelSpec, pipe: Any) -> None:
-        super().__init__(spec, pipe)
+    def __init__(self, spec: ModelSpec, pipe: Any, plan: Plan, weights: Path) -> None:
+        super().__init__(spec, pipe, plan, weights)
         from diffusers import WanImageToVideoPipeline
 
         # Not `from_pipe`, which casts bf16 to fp32; this shares the very same components.

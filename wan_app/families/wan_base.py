@@ -12,8 +12,10 @@ from wan_app.families.base import Numbers, Output, Plan, numbers_of
 from wan_app.families.checkpoints import load_component
 from wan_app.families.frames import keep_given
 from wan_app.families.previews import LatentPreview, denormalise
+from wan_app.families.residency import OneResident, stream_blocks
 from wan_app.families.running import Progress, interruptible
 from wan_app.families.spec import ModelSpec
+from wan_app.families.wan_words import WanWords, load_text_encoder
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
 if TYPE_CHECKING:
@@ -33,40 +35,60 @@ _CANCEL_AT = {
 def load_pipeline(cls: Any, plan: Plan, weights: Path, **parts: Any) -> Any:
     """A Wan pipeline of class `cls`, with the `parts` given and the rest read from the folder.
 
-    The parts are not moved to `plan.device` here: who loads knows which of them wait.
-
     Raises:
         ModelUnavailable: a component lacks tensors.
     """
     import torch
     from diffusers import AutoencoderKLWan
-    from transformers import UMT5EncoderModel
 
     pipe = cls.from_pretrained(
         weights,
         local_files_only=True,
-        text_encoder=load_component(
-            UMT5EncoderModel, weights, "text_encoder", torch.bfloat16, plan.quantization
-        ),
+        # Under any offload it comes when there is something to read, and goes again.
+        text_encoder=load_text_encoder(plan, weights) if plan.offload == "none" else None,
         # The autoencoder in bf16 shows as banding; in fp32 it is 0.5 GB (2.8 GB for Wan2.2's own).
         vae=load_component(AutoencoderKLWan, weights, "vae", torch.float32),
         **parts,
     )
     pipe.set_progress_bar_config(disable=True)
     # Decoding 81 frames of 480p whole peaks at 8.2 GB, in tiles at 1.8.
-    pipe.vae.enable_tiling()
+    if plan.vae_tiling:
+        pipe.vae.enable_tiling()
     return pipe
+
+
+def place(pipe: Any, plan: Plan) -> OneResident | None:
+    """Put each part where the plan wants it; what takes turns on the device, if something does."""
+    import torch
+
+    large = [getattr(pipe, name) for name in ("transformer", "transformer_2") if getattr(pipe, name, None)]
+    for part in pipe.components.values():
+        # What bitsandbytes quantized is on the card already.
+        quantized = getattr(part, "quantization_method", None)
+        if isinstance(part, torch.nn.Module) and part not in large and not quantized:
+            part.to(plan.device)
+    if plan.offload == "group":
+        for one in large:
+            stream_blocks(one, plan.device)
+        return None
+    if len(large) > 1 or plan.offload == "model":
+        return OneResident(large, plan.device)
+    large[0].to(plan.device)
+    return None
 
 
 class WanRunner:
     """A loaded Wan pipeline behind the app's seam; what differs by family are the small methods.
 
     Args:
-        pipe: a diffusers Wan pipeline, placed on its device.
+        pipe: a diffusers Wan pipeline of `load_pipeline`; it is placed on its device here.
+        weights: the folder it is from.
     """
 
-    def __init__(self, spec: ModelSpec, pipe: Any) -> None:
-        self.spec, self.pipe = spec, pipe
+    def __init__(self, spec: ModelSpec, pipe: Any, plan: Plan, weights: Path) -> None:
+        self.spec, self.pipe, self.plan = spec, pipe, plan
+        self.residents = place(pipe, plan)
+        self.words = WanWords(spec.id, pipe, plan, weights)
         self.preview = LatentPreview.fit(pipe.vae)
         # Seconds that decoding took per pixel of video, the last time; the tail of the ETA.
         self._decode_rate = 0.0
@@ -78,25 +100,21 @@ class WanRunner:
         numbers = numbers_of(request)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))
-            prompt_embeds, negative_prompt_embeds = self.pipe.encode_prompt(
-                prompt=self.prompt(request),
-                negative_prompt=request.negative_prompt,
-                do_classifier_free_guidance=numbers.guidance_scale > 1,
-                max_sequence_length=512,
-            )
+            self._make_room()
+            embeds = self._read(request, numbers, report)
             conditions = self.conditions(request, numbers)
             if conditions:
                 report(Loading("Looking at the pictures"))
-            embeds = {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": negative_prompt_embeds}
             latents = self._denoise(numbers, embeds, conditions, report)
             report(Exporting("Decoding"))
+            self._make_room()
             frames = self._decode(latents)
         return Output(frames=keep_given(frames, request))
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
         self.pipe.remove_all_hooks()
-        del self.pipe, self.preview
+        del self.pipe, self.preview, self.residents, self.words
 
     # --- What a family may change ------------------------------------------------------------
 
@@ -121,6 +139,16 @@ class WanRunner:
         return self.pipe(**conditions, **arguments).frames
 
     # --- What is the same for all --------------------------------------------------------------
+
+    def _read(self, request: GenerationRequest, numbers: Numbers, report: Reporter) -> dict[str, Any]:
+        """The embeddings of both prompts, by the pipeline's argument names."""
+        prompts = [self.prompt(request)] + ([request.negative_prompt] if numbers.guidance_scale > 1 else [])
+        return dict(zip(("prompt_embeds", "negative_prompt_embeds"), self.words.read(prompts, report)))
+
+    def _make_room(self) -> None:
+        """Put the transformer away where the plan has room for one part at a time."""
+        if self.residents is not None and self.plan.offload == "model":
+            self.residents.rest()
 
     def _denoise(
         self, numbers: Numbers, embeds: dict[str, Any], conditions: dict[str, Any], report: Reporter

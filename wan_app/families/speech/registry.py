@@ -7,8 +7,8 @@ from types import ModuleType
 from typing import Any
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
-from wan_app.families import registry as families
 from wan_app.families.base import Plan
+from wan_app.families.faults import faults_as_ours
 from wan_app.families.speech import pocket_tts, weights
 from wan_app.families.speech.base import Speaker
 from wan_app.families.speech.spec import SpeechSpec
@@ -48,7 +48,7 @@ def load(spec: SpeechSpec, plan: Plan, folders: tuple[Path, ...]) -> Speaker:
     """
     family = next(family for family in FAMILIES if family.__name__.endswith(f".{spec.family}"))
     where = " and ".join(str(folder) for folder in folders)
-    with families.faults_as_ours(spec.id, plan, where):
+    with faults_as_ours(spec.id, plan, where):
         return family.load(spec, plan, folders)
 
 
