@@ -164,10 +164,32 @@ class Queued:
 
 @dataclass(frozen=True)
 class Downloading:
-    """Weights are on their way, in bytes."""
+    """Weights are on their way, in bytes; `eta` in seconds to the end of the download, None while unknown."""
 
     done: int
     total: int
+    eta: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloaded:
+    """Weights are here and whole, in `folder`. The end of a download, which is not a job.
+
+    `total` and `fetched` are bytes, all and those that came this time; both 0 if all was here before.
+    `commit` is what the revision was on the hub, None if the hub was not asked.
+    """
+
+    model: str
+    repository: str
+    commit: str | None
+    folder: Path
+    total: int = 0
+    fetched: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types, the object `download --json` prints."""
+        return _plain(self)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,12 @@ def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) ->
     folder = override or _installed(spec, settings)
     if folder is None:
         raise ModelUnavailable(_not_here(spec))
-    check_folder(spec, folder)
+    try:
+        check_folder(spec, folder)
+    except ModelUnavailable as error:
+        if override or spec.bundled:
+            raise
+        raise ModelUnavailable(f"{error}; python -m wan_app download {spec.id} fetches what is missing") from None
     return folder
 
 
@@ -58,15 +63,25 @@ def check_folder(spec: ModelSpec, folder: Path) -> None:
         needed = "a folder that training wrote (--bundle)" if spec.bundled else f"a copy of {spec.repository}"
         raise ModelUnavailable(f"{spec.id}: weights folder {folder} {state}; needed: {needed}")
     index = read_json(spec, folder / spec.index_file)
-    found = index.get("_class_name")
-    if spec.pipeline_class and found != spec.pipeline_class:
-        raise ModelUnavailable(
-            f"{spec.id}: {folder} holds a {found}; needed a {spec.pipeline_class} ({spec.repository})"
-        )
+    check_pipeline(spec, index, folder)
     for name, value in index.items():
         if not name.startswith("_") and isinstance(value, list) and len(value) in (2, 3) and value[1]:
             _check_source(spec, folder, name, value)
             _check_component(spec, folder / name, str(value[1]))
+
+
+def check_pipeline(spec: ModelSpec, index: dict[str, Any], where: Path | str) -> None:
+    """Raise ModelUnavailable if the index of a folder or repository is that of another pipeline."""
+    found = index.get("_class_name")
+    if spec.pipeline_class and found != spec.pipeline_class:
+        raise ModelUnavailable(
+            f"{spec.id}: {where} holds a {found}; needed a {spec.pipeline_class} ({spec.repository})"
+        )
+
+
+def has_tensors(class_name: str) -> bool:
+    """Whether a component of this class has weights: tokenizers, schedulers and processors have none."""
+    return not class_name.endswith(tuple(_PLAIN_COMPONENTS))
 
 
 def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
@@ -94,8 +109,8 @@ def _not_here(spec: ModelSpec) -> str:
     size = f"{spec.download_bytes / 1e9:.1f} GB"
     return (
         f"{spec.id}: weights are not on this machine; needed: {spec.repository} ({size} to download), "
-        f"given with --weights DIR, or under WAN_APP_WEIGHTS_DIR/{spec.repository}, or in the hub cache "
-        f"(hf download {spec.repository})"
+        f"fetched with: python -m wan_app download {spec.id}; or given with --weights DIR, or under "
+        f"WAN_APP_WEIGHTS_DIR/{spec.repository}, or in the hub cache"
     )
 
 
