@@ -1,4 +1,4 @@
-"""The command line: generate, models, fit, jobs, serve.
+"""The command line: generate, models, download, fit, jobs, serve.
 
 Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
 Results go to stdout, everything else to stderr; an error is one line and never a traceback.
@@ -115,6 +115,31 @@ def models(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def download(args: argparse.Namespace, settings: Settings) -> int:
+    """Fetch a model's weights from the hub, going on where an earlier download stopped."""
+    from wan_app.services import Services
+
+    _interrupt_on_termination()
+    with closing(Services(settings)) as services:
+        view = services.download(args.model)
+        try:
+            _follow(services.watch_download(args.model))
+        except KeyboardInterrupt:
+            services.cancel_download(args.model)
+            _follow(services.watch_download(args.model))
+        view = services.download_of(args.model) or view
+    done = view.result
+    if done is None:
+        print(view.error or "Cancelled; the same command goes on with it", file=sys.stderr)
+    elif args.json:
+        print(json.dumps(done.to_json(), indent=2))
+    else:
+        print(done.folder)
+        said = f"{done.fetched / 1e9:.1f} GB in {done.seconds:.0f} s" if done.fetched else "was here already"
+        print(f"{done.model}: {said}", file=sys.stderr)
+    return view.exit_code
+
+
 def fit(args: argparse.Namespace, settings: Settings) -> int:
     """Tell whether and how a request fits this machine, or another one, before it is made."""
     from wan_app.services import Services
@@ -188,7 +213,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|fit|jobs|serve")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|download|fit|jobs|serve")
 
     def command(run: Any) -> argparse.ArgumentParser:
         one = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
@@ -198,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_generate(command(generate))
     command(models)
+    command(download).add_argument("model", metavar="MODEL", help="see `models`; or pocket-tts, which speaks")
     _add_fit(command(fit))
     command(jobs)
     server = command(serve)
@@ -349,7 +375,10 @@ def _phrase(event: JobEvent) -> str:
     if isinstance(event, Queued):
         return f"Waiting, {event.position} before this one" if event.position else "Next"
     if isinstance(event, Downloading):
-        return f"Downloading {event.done / 1e9:.1f} of {event.total / 1e9:.1f} GB"
+        left = ""
+        if event.eta is not None:
+            left = f", {event.eta / 60:.0f} min left" if event.eta >= 90 else f", {event.eta:.0f} s left"
+        return f"Downloading {event.done / 1e9:.1f} of {event.total / 1e9:.1f} GB{left}"
     if isinstance(event, Step):
         done = round(24 * event.index / event.total)
         left = f"  {event.eta:.0f} s left" if event.eta is not None else ""

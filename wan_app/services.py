@@ -19,6 +19,7 @@ from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
+from wan_app.runtime.downloads import DownloadEvent, Downloads, DownloadView
 from wan_app.runtime.job import JobView, new_job_id, now
 from wan_app.runtime.ledger import Ledger
 from wan_app.runtime.lifeline import Lifeline, is_alive
@@ -26,7 +27,7 @@ from wan_app.runtime.queue import JobQueue, discard_output
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
 from wan_app.sounds import speech_demanded, speech_wanted
-from wan_app.types import Character, Failed, GenerationRequest, JobEvent
+from wan_app.types import Character, Downloaded, Failed, GenerationRequest, JobEvent, Reporter
 
 RECIPE = "wan_app.generate:open_recipe"
 _INTERRUPTED = Failed("The studio stopped while this job was {}; send it again", "WorkerDied")
@@ -51,6 +52,7 @@ class Services:
         self._inputs = InputStore(settings.inputs_dir)
         self._worker = worker or ProcessWorker(settings, RECIPE)
         self._queue = JobQueue(settings, self._ledger, self._worker)
+        self._downloads = Downloads(self._fetch)
         self._bury_interrupted()
 
     def submit(self, request: GenerationRequest, *, owner: str = "local", out: Path | None = None) -> str:
@@ -130,6 +132,36 @@ class Services:
             for spec in registry.specs().values()
         ]
 
+    def download(self, model_id: str) -> DownloadView:
+        """Begin to fetch a model's weights in the background, or go on with it; see `watch_download`.
+
+        Args:
+            model_id: a video model, or the speech model.
+        Raises:
+            InvalidRequest: no such model.
+            ModelUnavailable: its licence is not accepted.
+        """
+        from wan_app.families import download  # it loads the hub's library, which few ever need
+
+        download.check(model_id, self.settings)
+        return self._downloads.start(model_id)
+
+    def download_of(self, model_id: str) -> DownloadView | None:
+        """The last download of a model in this process as it stands, None if there was none."""
+        return self._downloads.view(model_id)
+
+    def downloads(self) -> list[DownloadView]:
+        """The downloads of this process, the latest of each model."""
+        return self._downloads.views()
+
+    def watch_download(self, model_id: str) -> Iterator[DownloadEvent]:
+        """How a download stands, and what comes, until it has ended."""
+        return self._downloads.watch(model_id)
+
+    def cancel_download(self, model_id: str) -> None:
+        """Stop a download within a second; what came so far stays for the next time."""
+        self._downloads.cancel(model_id)
+
     def fit(
         self, request: GenerationRequest, *, vram: float | None = None, ram: float | None = None
     ) -> dict[str, Any]:
@@ -165,9 +197,15 @@ class Services:
 
     def close(self) -> None:
         """Stop the worker and give everything back. Jobs that have not ended fail with the reason."""
+        self._downloads.close()
         self._queue.close()
         self._lifeline.close()
         self._ledger.close()
+
+    def _fetch(self, model_id: str, report: Reporter) -> Downloaded:
+        from wan_app.families import download
+
+        return download.download(model_id, self.settings, report)
 
     def _check_models(self, request: GenerationRequest, spec: ModelSpec) -> None:
         """Before the inputs are kept: no faces and voices for a job that cannot be."""

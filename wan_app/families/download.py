@@ -67,6 +67,19 @@ def find(model_id: str) -> ModelSpec | SpeechSpec:
     return rows[model_id]
 
 
+def check(model_id: str, settings: Settings) -> ModelSpec | SpeechSpec:
+    """The row of a model that may be downloaded.
+
+    Raises:
+        InvalidRequest: no such model.
+        ModelUnavailable: its licence is not accepted.
+    """
+    spec = find(model_id)
+    if isinstance(spec, ModelSpec):
+        licences.check(spec, settings)
+    return spec
+
+
 def download(model_id: str, settings: Settings, report: Reporter, patience: Patience | None = None) -> Downloaded:
     """Bring a model's weights to this machine, going on with what an earlier try left; blocks.
 
@@ -78,10 +91,7 @@ def download(model_id: str, settings: Settings, report: Reporter, patience: Pati
         StorageError: not enough room, or the disk does not take it.
         Cancelled: from `report`, within a second; what came so far stays for another time.
     """
-    spec = find(model_id)
-    started = time.monotonic()
-    if isinstance(spec, ModelSpec):
-        licences.check(spec, settings)
+    spec, started = check(model_id, settings), time.monotonic()
     here = _whole(spec, settings)
     if here is not None:
         return _result(spec, here)
