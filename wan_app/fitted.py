@@ -71,7 +71,7 @@ def made(
         devices.free_memory()
         _remember_failure(plan, found, settings)
         plan, words = step
-        report(Loading(f"Memory ran out; trying again with {words}"))
+        report(Loading(f"Memory ran out; trying again with {words}", stays=True))
         notes += (f"Memory ran out; it was made with {words}, which takes longer",)
     raise AssertionError("the last round returns or raises")
 
@@ -100,7 +100,8 @@ def _run(
         seconds = clock.lap("load")
         output = pipeline.generate(request, report)
         seconds += clock.lap("generate")
-    if known_costs(registry.get(found.model), settings, request.weights)[1]:
+    # What sound alone takes says nothing about a video.
+    if not request.sound_only and known_costs(registry.get(found.model), settings, request.weights)[1]:
         vram, ram = peak.bytes()
         _learn(plan, found, settings, vram=vram / max(1, expected.vram), ram=ram / max(1, expected.ram),
                seconds=seconds / max(1e-3, 60 * expected.minutes))

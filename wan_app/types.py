@@ -52,6 +52,7 @@ class GenerationRequest:
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    guidance_until: float = 1.0
     image: Path | None = None
     last_image: Path | None = None
     characters: tuple[Character, ...] = ()
@@ -194,9 +195,13 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Loading:
-    """Before the first denoising step; `what` is a phrase for people ("Reading the prompt")."""
+    """Before the first denoising step; `what` is a phrase for people ("Reading the prompt").
+
+    `stays`: it is worth knowing until the job ends (a smaller plan), not only until the next event.
+    """
 
     what: str
+    stays: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -173,3 +174,17 @@ def test_what_a_failed_job_left_behind_is_removed(queue, worker, make_job, setti
     list(queue.watch(queue.submit(job, "server")))
     until(lambda: not job.out.parent.exists())
     assert settings.outputs_dir.exists()
+
+
+def test_what_stays_worth_knowing_is_kept_while_the_job_runs(queue, worker, make_job, monkeypatch):
+    scripted = worker.run
+
+    def stepping_down(task):
+        yield Loading("Memory ran out; trying again with weights of 8 bits", stays=True)
+        yield from scripted(task)
+
+    monkeypatch.setattr(worker, "run", stepping_down)
+    job_id = queue.submit(replace(make_job("wait"), notes=("mended",)), "server")
+    until(lambda: queue.job(job_id).event == Loading("Reading the prompt"))
+    assert queue.job(job_id).notes == ("mended", "Memory ran out; trying again with weights of 8 bits")
+    worker.go_on.set()

@@ -60,6 +60,12 @@ def test_progress_grows_through_a_job() -> None:
     assert shares == sorted(shares) and len(set(shares)) == len(shares) and shares[-1] < 100
 
 
+def test_steps_down_stay_in_sight_while_the_job_runs() -> None:
+    falling = replace(job(Step(1, 9)), notes=("Memory ran out; trying again with <b>weights</b> of 8 bits",))
+    assert "trying again with &lt;b&gt;weights" in card.running(falling)
+    assert "<ul" not in card.running(job(Step(1, 9)))
+
+
 def test_the_preview_and_the_shape_are_shown() -> None:
     shown = card.running(job(Step(1, 2), preview=b"\xff\xd8"))
     assert "data:image/jpeg;base64,/9g=" in shown and "--ratio:960/576" in shown

@@ -47,7 +47,7 @@ class Task:
 @dataclass(frozen=True, kw_only=True)
 class JobView:
     """A job as it stands. `preview` is the last JPEG, kept in memory only while the job runs, and so are
-    `notes`, which the result then holds."""
+    `notes`: what was mended in the inputs, and where the plan was stepped down; the result then holds them."""
 
     id: str
     owner: str

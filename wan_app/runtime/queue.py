@@ -14,7 +14,7 @@ from wan_app.runtime.job import JobView, Task, part_file
 from wan_app.runtime.ledger import Ledger, state_of
 from wan_app.runtime.worker import Worker
 from wan_app.settings import Settings
-from wan_app.types import Cancelled, Failed, Finished, JobEvent, Queued, Step
+from wan_app.types import Cancelled, Failed, Finished, JobEvent, Loading, Queued, Step
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ class _Live:
     def put(self, event: JobEvent) -> None:
         self.events.append(event)
         preview = event.preview if isinstance(event, Step) and event.preview else self.job.preview
+        stays = (event.what,) if isinstance(event, Loading) and event.stays else ()
         self.job = replace(
-            self.job, event=event, state=state_of(event), preview=preview,
+            self.job, event=event, state=state_of(event), preview=preview, notes=self.job.notes + stays,
             result=event.result if isinstance(event, Finished) else None,
             failure=event if isinstance(event, Failed) else None,
         )

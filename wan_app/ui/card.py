@@ -11,7 +11,7 @@ from urllib.parse import quote
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.families.spec import written_scale
 from wan_app.types import Downloading, Exporting, GenerationResult, JobEvent, Loading, Queued, Step
-from wan_app.ui.report import report
+from wan_app.ui.report import listed, report
 from wan_app.ui.words import duration, field_label, sound_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def running(job: JobView) -> str:
     return _card(
         "running",
         f'<div class="screen" style="{_shape(job)}">{_picture(job.preview)}</div>'
-        f"{progress_lines(job.event)}{_asked(job.request.prompt)}",
+        f"{progress_lines(job.event)}{_asked(job.request.prompt)}{listed(job.notes)}",
     )
 
 

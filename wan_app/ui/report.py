@@ -30,9 +30,14 @@ def report(similarity: Sequence[Similarity], notes: Sequence[str] = ()) -> str:
     """The rows below a result, or nothing; a character is named where there are several."""
     several = len(similarity) > 1
     rows = [row for one in similarity for row in _rows(one, f"{one.character}: " if several else "")]
-    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
     likeness = f'<dl class="likeness">{"".join(rows)}</dl><small class="measure">{_MEASURE}</small>' if rows else ""
-    return likeness + (f'<ul class="notes">{said}</ul>' if said else "")
+    return likeness + listed(notes)
+
+
+def listed(notes: Sequence[str]) -> str:
+    """Lines for people, or nothing."""
+    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="notes">{said}</ul>' if said else ""
 
 
 def looks(identity: float) -> tuple[str, str]:
