@@ -90,7 +90,7 @@ def composed(
     own = None if own is None else fit(own, seconds)
     if request.soundtrack is None:
         return own, tuple(notes)
-    track = fit(read_soundtrack(request.soundtrack, seconds=seconds), seconds)
+    track = fit(read_soundtrack(request.soundtrack, seconds=seconds, kept=True), seconds)
     if own is None or request.soundtrack_mode == "replace":
         return track, tuple(notes)
     quieter = UNDER_SPEECH if request.soundtrack_mode == "auto" else None

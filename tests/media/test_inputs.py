@@ -14,8 +14,9 @@ from PIL import Image
 
 from tests.media.conftest import ffmpeg, voice
 from wan_app.errors import InvalidRequest, StorageError
+from wan_app.media import sound
 from wan_app.media.inputs import InputStore
-from wan_app.media.sound import read_voice
+from wan_app.media.sound import read_soundtrack, read_voice
 
 
 @pytest.fixture
@@ -128,6 +129,22 @@ def test_a_soundtrack_is_kept(tmp_path: Path, store: InputStore, channels: int) 
     assert repairs == () and store.keep_soundtrack(kept) == (kept, ())
     info = soundfile.info(kept)
     assert (info.samplerate, info.channels, info.duration) == (48_000, channels, pytest.approx(4.0, abs=1e-4))
+
+
+def test_what_is_kept_may_be_larger_than_what_was_sent(
+    tmp_path: Path, store: InputStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rain and cymbals are small as MP3, and what FLAC makes of them is not: it is read again, like any other."""
+    monkeypatch.setattr(sound, "MAX_BYTES", 200_000)
+    noise = np.random.default_rng(0).normal(0, 0.2, (3 * 48_000, 2)).clip(-1, 1)
+    soundfile.write(tmp_path / "a.wav", noise, 48_000)
+    ffmpeg("-i", tmp_path / "a.wav", "-b:a", "128k", tmp_path / "a.mp3")
+    kept, _ = store.keep_soundtrack(tmp_path / "a.mp3")
+    assert kept.stat().st_size > 300_000 and store.keep_soundtrack(kept) == (kept, ())
+    assert read_soundtrack(kept, seconds=2.0, kept=True).seconds == 2
+    (tmp_path / "copy.flac").write_bytes(kept.read_bytes())
+    with pytest.raises(InvalidRequest, match="^soundtrack: got copy.flac"):
+        store.keep_soundtrack(tmp_path / "copy.flac")
 
 
 def test_nothing_but_sound_is_kept(tmp_path: Path, store: InputStore, recording: Path) -> None:

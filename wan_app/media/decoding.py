@@ -66,7 +66,7 @@ class Decoded:
 
 def decode(
     path: Path, field: str, *, sample_rate: int, layouts: str, seconds: float, mend: str = "anull",
-    timeout: float = 30.0,
+    timeout: float = 30.0, max_bytes: int = MAX_BYTES,
 ) -> Decoded:
     """The first sound stream of `path`, at most `seconds` of it.
 
@@ -77,7 +77,7 @@ def decode(
     Raises:
         InvalidRequest: naming `field`: no such file, not a sound of a known kind, no sound in it.
     """
-    kind = _kind(path, field)
+    kind = _kind(path, field, max_bytes)
     # astats before all else: resampling turns cut-off peaks into something else.
     chain = (
         f"astats=measure_perchannel=none,{mend},aresample={sample_rate},aformat=channel_layouts={layouts}"
@@ -134,10 +134,10 @@ def _flat(said: str) -> float:
     return numbers["Peak count"] / max(1.0, numbers["Number of samples"])
 
 
-def _kind(path: Path, field: str) -> str:
+def _kind(path: Path, field: str, max_bytes: int) -> str:
     """ffmpeg's name for what is in `path`, by its first bytes. ffmpeg itself goes by the name as
     well, and takes a text called a.mp3 for sound."""
-    head = head_of(path, field, needed=NEEDED, max_bytes=MAX_BYTES)
+    head = head_of(path, field, needed=NEEDED, max_bytes=max_bytes)
     if head.startswith(b"ID3"):
         size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
         with path.open("rb") as file:

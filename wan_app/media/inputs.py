@@ -59,7 +59,7 @@ class InputStore:
             InvalidRequest: as `read_soundtrack`, naming `field`.
             StorageError: the folder cannot take it.
         """
-        sound = read_soundtrack(path, field)
+        sound = read_soundtrack(path, field, kept=Path(path).parent == self.folder)
         return self._keep_sound(sound, field), sound.repairs
 
     def _keep_sound(self, sound: Sound, field: str) -> Path:

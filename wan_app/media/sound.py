@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wan_app.errors import InvalidRequest
-from wan_app.media.decoding import Decoded, decode
+from wan_app.media.decoding import MAX_BYTES, Decoded, decode
 from wan_app.media.loudness import CEILING, MAX_GAIN_DB, at_loudness, limited, loudness
 from wan_app.media.samples import Sound, fit, mix, resampled
 from wan_app.media.storage import shown
@@ -28,6 +29,7 @@ SOUNDTRACK_RATE = 48_000
 MIN_SOUNDTRACK = 0.5
 MAX_SECONDS = 600.0  # of either: a song or a talk, not a film
 _LOOKED_AT = 120.0  # seconds from the start: longer than any clip, and 46 MB in memory
+_MAX_KEPT_BYTES = 24_000_000  # of so much sound as we keep it, if FLAC can make nothing of it smaller
 _FRAME = 0.02  # seconds over which the level is taken
 _SILENCE_DB = -65.0  # full scale; below this even a good microphone only hears itself
 _PAUSE_DB = 35.0  # so far below the loudest speech nothing is said
@@ -63,15 +65,20 @@ def read_voice(path: Path | str, field: str = "voice") -> Sound:
     return Sound(((taken - taken.mean()) * gain).clip(-1, 1).astype(np.float32), VOICE_RATE, repairs)
 
 
-def read_soundtrack(path: Path | str, field: str = "soundtrack", *, seconds: float | None = None) -> Sound:
+def read_soundtrack(
+    path: Path | str, field: str = "soundtrack", *, seconds: float | None = None, kept: bool = False
+) -> Sound:
     """The sound in `path`, mono or stereo at 48 kHz, at its own level; its first `seconds`, or two minutes.
 
+    Args:
+        kept: it is our own copy, which may be larger than what it was made from.
     Raises:
         InvalidRequest: naming `field`: no sound, silence, shorter than 0.5 s, longer than 10 minutes.
     """
     path = Path(path)
     # A little more than is taken tells that there is more.
-    found = _read(path, field, SOUNDTRACK_RATE, "mono|stereo", seconds or _LOOKED_AT + 0.1)
+    wanted, most = seconds or _LOOKED_AT + 0.1, _MAX_KEPT_BYTES if kept else MAX_BYTES
+    found = _read(path, field, SOUNDTRACK_RATE, "mono|stereo", wanted, most)
     samples, length = found.samples, found.samples.shape[1] / SOUNDTRACK_RATE
     repairs = _repairs(found, "stereo")
     if seconds is None:  # the beginning alone may well be short, or silent
@@ -86,16 +93,19 @@ def read_soundtrack(path: Path | str, field: str = "soundtrack", *, seconds: flo
     return Sound(samples.clip(-1, 1), SOUNDTRACK_RATE, repairs)
 
 
-def _read(path: Path, field: str, sample_rate: int, layouts: str, seconds: float) -> Decoded:
+def _read(
+    path: Path, field: str, sample_rate: int, layouts: str, seconds: float, max_bytes: int = MAX_BYTES
+) -> Decoded:
     """At most `seconds`; decoded once more with its flattened peaks rebuilt where there are many."""
-    found = decode(path, field, sample_rate=sample_rate, layouts=layouts, seconds=seconds)
+    read = partial(
+        decode, path, field, sample_rate=sample_rate, layouts=layouts, seconds=seconds, max_bytes=max_bytes
+    )
+    found = read()
     if found.seconds > MAX_SECONDS:
         raise InvalidRequest(field, f"{shown(path.name)} of more than 10 minutes", "a recording of at most 10 minutes")
     if _CLIPPED < found.flat < _HOPELESS:
         with suppress(InvalidRequest):  # too long a recording for the time there is: it stays distorted
-            mended = decode(
-                path, field, sample_rate=sample_rate, layouts=layouts, seconds=seconds, mend=_DECLIP, timeout=10.0
-            )
+            mended = read(mend=_DECLIP, timeout=10.0)
             return replace(mended, flat=found.flat, mended=True)
     return found
 
