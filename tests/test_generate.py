@@ -9,11 +9,12 @@ import pytest
 import soundfile
 
 from tests.fakes import RATE, FakePipeline, FakeSpeaker, tone
-from wan_app import generate, sounds
+from wan_app import fitted, generate, sounds
 from wan_app.errors import Cancelled, ExportFailed, ModelUnavailable
 from wan_app.families import registry
 from wan_app.families.base import Output, Plan
 from wan_app.generate import VideoRecipe, generate_video, metadata_of, request_from
+from wan_app.media import sound as sound_module
 from wan_app.media.loudness import loudness
 from wan_app.media.samples import Sound
 from wan_app.media.video import read_metadata
@@ -107,6 +108,14 @@ def test_stored_pictures_and_sounds_are_found_again_by_name(settings):
     stored = json.loads(json.dumps(metadata_of(request, settings)))
     assert str(settings.data_dir) not in json.dumps(stored)
     assert request_from(stored, settings) == request
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../ledger.sqlite3", "sub/voice.flac"])
+def test_a_file_from_others_names_nothing_outside_the_store(settings, path):
+    people = (Character(name="character1", voice=Path(path)),)
+    for request in (replace(REQUEST, characters=people), replace(REQUEST, soundtrack=Path(path))):
+        with pytest.raises(ValueError, match="not in the store"):
+            request_from({"request": request.to_json()}, settings)
 
 
 # --- Sound -----------------------------------------------------------------------------------
@@ -248,6 +257,11 @@ def test_a_soundtrack_is_the_sound_of_a_silent_clip(settings, silent, song, monk
     assert result.notes == () and result.audio is not None
 
 
+def test_a_soundtrack_from_the_store_may_be_large(settings, silent, song, monkeypatch):
+    monkeypatch.setattr(sound_module, "MAX_BYTES", 100)
+    assert make(settings, Report(), request=replace(REQUEST, soundtrack=song)).audio is not None
+
+
 @pytest.mark.parametrize("mode, own, music", [("auto", 0.2, 0.04), ("mix", 0.2, 0.2), ("replace", 0.0, 0.2)])
 def test_a_model_with_sound_keeps_it_unless_asked_otherwise(settings, native, song, monkeypatch, mode, own, music):
     sent, speaker = heard(monkeypatch), FakeSpeaker()
@@ -274,6 +288,16 @@ def test_the_voice_alone_is_a_wav_file(settings, kind, request):
     assert len(samples) / rate == pytest.approx(0.5 if kind == "silent" else 2.125)
     assert result.notes[0] == "mended" and ("generate" in result.timings) is (kind == "native")
     assert [one.name for one in result.file.parent.iterdir()] == ["voice.wav"]
+
+
+@pytest.mark.parametrize("sound_only", [False, True])
+def test_only_whole_videos_teach_what_a_video_takes(settings, native, monkeypatch, sound_only):
+    learned = []
+    monkeypatch.setattr(fitted, "_learn", lambda *args, **ratios: learned.append(ratios))
+    monkeypatch.setattr(fitted, "known_costs", lambda *_: (None, True))
+    request = replace(SAYING, sound_only=sound_only)
+    make(settings, Report(), FakePipeline(sound=True), request=request, name="a.wav" if sound_only else "a.mp4")
+    assert bool(learned) != sound_only
 
 
 def test_a_model_that_makes_nothing_is_our_error(settings, native):

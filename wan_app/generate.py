@@ -134,8 +134,13 @@ def metadata_of(request: GenerationRequest, settings: Settings) -> dict[str, Any
 
 def request_from(metadata: dict[str, Any], settings: Settings) -> GenerationRequest:
     """The request that `metadata_of` stored. Raises KeyError, TypeError or ValueError on other data."""
-    request = GenerationRequest.from_json(metadata["request"])
-    return _with_inputs(request, lambda path: settings.inputs_dir / path)
+    def kept(path: Path) -> Path:
+        # Anybody may have written the file: it can name what is in the store, and no other file of ours.
+        if path.name != str(path):
+            raise ValueError(f"{path} is not in the store of inputs")
+        return settings.inputs_dir / path
+
+    return _with_inputs(GenerationRequest.from_json(metadata["request"]), kept)
 
 
 def _with_inputs(request: GenerationRequest, change: Callable[[Path], Path]) -> GenerationRequest:
