@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -86,3 +87,5 @@ def test_what_comes_after_the_steps_is_learned():
     assert pace.tail(small) == 0.0
     pace.learn(small, 2.0)
     assert pace.tail(large) == pytest.approx(8.0)
+    pace.learn(replace(small, sound_only=True), 0.1)
+    assert pace.tail(small) == pytest.approx(2.0)

@@ -149,7 +149,8 @@ class PocketPipeline:
                 on_step=on_step,
                 on_decode=on_decode,
             )
-        self._decode_seconds = (time.monotonic() - times[-1]) / numbers.num_frames
+        if made.frames is not None:
+            self._decode_seconds = (time.monotonic() - times[-1]) / numbers.num_frames
         return Output(
             frames=made.frames,
             audio=made.audio,

@@ -100,8 +100,9 @@ class Pace:
         return self._rate.get(request.model, 0.0) * _volume(request)
 
     def learn(self, request: GenerationRequest, tail: float) -> None:
-        """Remember what a finished job took from its last step to its end."""
-        self._rate[request.model] = tail / _volume(request)
+        """Remember what a finished job took from its last step to its end; sound alone tells nothing of videos."""
+        if not request.sound_only:
+            self._rate[request.model] = tail / _volume(request)
 
 
 class ProcessReporter:
