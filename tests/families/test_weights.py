@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ def test_without_weights_the_error_says_what_to_fetch_and_how_to_give_it(setting
     with pytest.raises(ModelUnavailable) as caught:
         weights.locate(spec, settings)
     said = str(caught.value)
-    for word in ("wan2.1-vace-14b", spec.repository, "46.6 GB", "--weights", "WAN_APP_WEIGHTS_DIR"):
+    command = f"python -m wan_app download {spec.id}"
+    for word in (command, spec.repository, "46.6 GB", "--weights", "WAN_APP_WEIGHTS_DIR"):
         assert word in said
     assert caught.value.exit_code == 3
 
@@ -81,6 +83,11 @@ def cut(folder: Path, file: Path, size: int) -> None:
     (folder / file).write_bytes(data[:size])
 
 
+def append(folder: Path, data: bytes) -> None:
+    with (folder / TRANSFORMER).open("ab") as file:
+        file.write(data)
+
+
 def only_a_pickle(folder: Path) -> None:
     (folder / TRANSFORMER).rename((folder / TRANSFORMER).with_suffix(".bin"))
 
@@ -89,6 +96,21 @@ def missing_shard(folder: Path) -> None:
     index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
     names = {"a": TRANSFORMER.name, "b": "diffusion_pytorch_model-00002-of-00002.safetensors"}
     index.write_text(json.dumps({"weight_map": names}))
+
+
+def shards_of(folder: Path, weight_map: object) -> None:
+    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+
+
+def with_header(folder: Path, header: bytes) -> None:
+    (folder / TRANSFORMER).write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def pickled(folder: Path) -> None:
+    import torch
+
+    torch.save({"a": torch.zeros(2)}, folder / TRANSFORMER)
 
 
 def another_pipeline(folder: Path) -> None:
@@ -113,6 +135,20 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "zero bytes": (lambda f: cut(f, TRANSFORMER, 0), TRANSFORMER.name),
     "cut in the header": (lambda f: cut(f, TRANSFORMER, 400), TRANSFORMER.name),
     "cut in the tensors": (lambda f: cut(f, TRANSFORMER, 100_000), "cut short"),
+    "more than its header says": (lambda f: append(f, b"more"), "by its header"),
+    "a pickle by that name": (pickled, "pickles are never opened"),
+    "an old pickle by that name": (lambda f: (f / TRANSFORMER).write_bytes(pickle.dumps([1])), "is a pickle"),
+    "a header without end": (lambda f: with_header(f, b"[" * 50_000), "broken header"),
+    "a header of lists": (lambda f: with_header(f, b"[[]]"), "broken header"),
+    "offsets that are words": (lambda f: with_header(f, b'{"a": {"data_offsets": [0, "x"]}}'), "broken header"),
+    "a folder for a file": (lambda f: ((f / TRANSFORMER).unlink(), (f / TRANSFORMER).mkdir()), "is missing"),
+    "an index without end": (lambda f: (f / "model_index.json").write_text("[" * 50_000), "model_index.json"),
+    "a component's config of another": (
+        lambda f: change_config(f, "transformer", _class_name="WanTransformer3DModel"), "is that of a WanTr"),
+    "shards that are a list": (lambda f: shards_of(f, ["a"]), "names no shards"),
+    "shards that are lists": (lambda f: shards_of(f, {"a": ["b"]}), "names in its own folder"),
+    "shards elsewhere": (lambda f: shards_of(f, {"a": "../../secret.safetensors"}), "names in its own folder"),
+    "a shard that is a pickle": (lambda f: shards_of(f, {"a": "pytorch_model.bin"}), "names in its own folder"),
     "an LFS pointer": (lambda f: (f / TRANSFORMER).write_text("version https://git-lfs"), TRANSFORMER.name),
 }
 
@@ -124,6 +160,22 @@ def test_a_broken_folder_gives_one_line(settings: Settings, folder: Path, breaka
     with pytest.raises(ModelUnavailable) as caught:
         weights.locate(SPEC, settings, folder)
     assert word in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "~nobody", "/dev/null", ""])
+def test_a_name_that_is_no_folder_gives_one_short_line(settings: Settings, name: str) -> None:
+    with pytest.raises(ModelUnavailable) as caught:
+        weights.locate(SPEC, settings, Path(name))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_folder_of_our_own_that_is_broken_says_how_to_mend_it(settings: Settings, folder: Path) -> None:
+    assert settings.weights_dir is not None
+    home = settings.weights_dir / SPEC.repository
+    home.parent.mkdir(parents=True)
+    missing_shard(folder.rename(home))
+    with pytest.raises(ModelUnavailable, match=f"00002-of-00002.*python -m wan_app download {SPEC.id}"):
+        weights.locate(SPEC, settings)
 
 
 def test_a_file_for_a_folder_gives_one_line(settings: Settings, folder: Path) -> None:

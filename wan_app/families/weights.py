@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,9 @@ _PLAIN_COMPONENTS = {
     "Processor": ("preprocessor_config.json", "processor_config.json"),
 }
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# How torch.save begins a file, today (a ZIP archive) and in its older ways (pickle protocols 2 to 5).
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_SHARD = re.compile(r"[^/\\:]+\.safetensors")
 # A header longer than this is a corrupt length, not a model: the largest known is under 1 MB.
 _MAX_HEADER = 100_000_000
 
@@ -58,6 +62,17 @@ def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) ->
 
 def check_folder(spec: ModelSpec, folder: Path) -> None:
     """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
+    try:
+        _check_folder(spec, folder)
+    except (OSError, ValueError) as error:  # folders that may not be read, and names that are none
+        said = getattr(error, "strerror", None) or str(error)
+        raise ModelUnavailable(
+            f"{spec.id}: weights folder {str(folder)[:200]!r} cannot be read ({said}); "
+            f"needed: a copy of {spec.repository}"
+        ) from error
+
+
+def _check_folder(spec: ModelSpec, folder: Path) -> None:
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
         needed = "a folder that training wrote (--bundle)" if spec.bundled else f"a copy of {spec.repository}"
@@ -130,7 +145,9 @@ def _check_component(spec: ModelSpec, folder: Path, class_name: str) -> None:
             if not any((folder / name).is_file() for name in names):
                 raise ModelUnavailable(f"{spec.id}: {folder} has none of {', '.join(names)}")
             return
-    read_json(spec, folder / "config.json")
+    found = read_json(spec, folder / "config.json").get("_class_name")
+    if found and found != class_name:
+        raise ModelUnavailable(f"{spec.id}: {folder / 'config.json'} is that of a {found}; needed a {class_name}")
     check_tensors(spec, folder)
 
 
@@ -139,9 +156,12 @@ def check_tensors(spec: HasId, folder: Path) -> None:
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         shards = read_json(spec, indexes[0]).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
+        names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+        if not names:
             raise ModelUnavailable(f"{spec.id}: {indexes[0]} names no shards")
-        files = [folder / str(name) for name in sorted(set(shards.values()))]
+        if stray := [name for name in names if not _SHARD.fullmatch(name)]:
+            raise ModelUnavailable(f"{spec.id}: {indexes[0]} names {stray[0][:80]!r}; needed names in its own folder")
+        files = [folder / name for name in names]
     else:
         files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -160,15 +180,20 @@ def _problem_with_tensors(file: Path) -> str | None:
         return "is missing"
     size = file.stat().st_size
     with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
+        start = stream.read(8)
+        if start.startswith(_PICKLE_STARTS):
+            return "is a pickle by another name, and pickles are never opened"
+        length = int.from_bytes(start, "little")
         if size < 8 or not 2 <= length <= min(size - 8, _MAX_HEADER):
             return f"is cut short or not safetensors ({size} bytes)"
         try:
             header = json.loads(stream.read(length))
             ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
             needed = 8 + length + max(ends, default=0)
-        except (ValueError, AttributeError, KeyError, IndexError, TypeError):
+        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
             return "has a broken header"
+    if size > needed:
+        return f"is not safetensors to its end: {size} bytes, {needed} by its header"
     return f"is cut short: {size} bytes of {needed}" if size < needed else None
 
 
@@ -178,7 +203,7 @@ def read_json(spec: HasId, file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{spec.id}: {file} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{spec.id}: {file} cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise ModelUnavailable(f"{spec.id}: {file} is not a JSON object")
