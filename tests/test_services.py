@@ -427,3 +427,16 @@ def test_the_server_process_stays_light():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_licence_is_accepted_in_its_own_words_and_taken_back(services):
+    def terms():
+        return {row["id"]: row["terms"] for row in services.models()}
+
+    assert terms()["pocket"] is None and terms()["minimax-h3"]["accepted_at"] is None
+    with pytest.raises(InvalidRequest, match="words: got 'yes'"):
+        services.accept_licence("minimax-h3", "yes")
+    services.accept_licence("minimax-h3", terms()["minimax-h3"]["words"])
+    assert terms()["minimax-h3"]["accepted_at"] and terms()["echo-1.5"]["accepted_at"] is None
+    services.withdraw_licence("minimax-h3")
+    assert terms()["minimax-h3"]["accepted_at"] is None

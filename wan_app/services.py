@@ -10,7 +10,7 @@ from typing import Any
 
 from wan_app import devices
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
-from wan_app.families import registry, weights
+from wan_app.families import licences, registry, weights
 from wan_app.families.fitting import fit_request
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
@@ -124,13 +124,28 @@ class Services:
         """A row for every model, in listing order, with `available` and the `reason` if it is not.
 
         `speech` tells which speech model speaks for one that has no sound of its own, and whether it is here.
+        `terms` are those of a licence that must be accepted first, with `accepted_at`, None until it is.
         """
         speech = speech_registry.described(self.settings)
         return [
             {**spec.to_json(), **self._availability(spec),
-             "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices}}
+             "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices},
+             "terms": licences.terms_of(spec, self.settings)}
             for spec in registry.specs().values()
         ]
+
+    def accept_licence(self, licence_id: str, words: str) -> None:
+        """Record that the person at this machine accepts a licence in its own `words`.
+
+        Raises:
+            InvalidRequest: no such licence, or other words; nothing is recorded.
+            StorageError: the record cannot be written.
+        """
+        licences.accept(licence_id, words, self.settings)
+
+    def withdraw_licence(self, licence_id: str) -> None:
+        """Take an acceptance back; the licence's models are off again."""
+        licences.withdraw(licence_id, self.settings)
 
     def download(self, model_id: str) -> DownloadView:
         """Begin to fetch a model's weights in the background, or go on with it; see `watch_download`.

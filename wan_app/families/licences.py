@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ def read_record(licence: Licence, settings: Settings) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def terms_of(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
+    """The licence that a model needs accepted, as JSON types, and when it was; None for most."""
+    licence = needed_by(spec)
+    if licence is None:
+        return None
+    accepted = read_record(licence, settings).get("accepted_at") if is_accepted(licence, settings) else None
+    return {**asdict(licence), "accepted_at": accepted}
 
 
 def accept(licence_id: str, words: str, settings: Settings) -> dict[str, Any]:
