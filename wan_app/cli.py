@@ -39,7 +39,8 @@ from wan_app.types import (
 # Flags of `generate` that are fields of the request under the same name.
 _FIELDS = (
     "prompt", "negative_prompt", "model", "weights", "width", "height", "seconds", "seed",
-    "num_inference_steps", "guidance_scale", "image", "last_image", "say", "soundtrack", "soundtrack_mode",
+    "num_inference_steps", "guidance_scale", "guidance_until", "image", "last_image", "say", "soundtrack",
+    "soundtrack_mode",
 )
 # Files after `--character NAME=` whose content says nothing are a voice by their names.
 _VOICES = frozenset((".wav", ".mp3", ".flac", ".ogg", ".m4a"))
@@ -247,6 +248,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=_whole("seed"), metavar="N", help="random when not given")
     add("--num-inference-steps", type=_whole("num_inference_steps"), metavar="N")
     add("--guidance-scale", type=_number("guidance_scale"), metavar="G")
+    add("--guidance-until", type=_number("guidance_until"), metavar="SHARE",
+        help="share of the steps that are guided, 1 for all; a step without takes half the time (Wan)")
     add("--image", type=Path, metavar="F", help="first picture (image)")
     add("--last-image", type=Path, metavar="F", help="last picture (image)")
     add("--face", type=Path, action="append", default=[], metavar="F",

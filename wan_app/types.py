@@ -35,6 +35,9 @@ class GenerationRequest:
     (ignored when `num_frames` is given). Pictures and sounds are paths; after `Services.submit`
     they point into the app's own store of inputs, named by content hash.
 
+    `guidance_until` is the share of the steps, from the first one on, that are guided: without guidance
+    a step takes half the time.
+
     `say` is what is spoken; a line in the prompt (`character1 says "..."`) does the same.
     `soundtrack` is laid under the whole clip. `sound_only` asks for the voice alone, as a WAV
     file: a test of a voice before a video is made with it.

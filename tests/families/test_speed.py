@@ -118,9 +118,30 @@ def test_a_compiler_that_fails_leaves_the_plain_blocks(transformer: Any, caplog:
         raise RuntimeError("no C compiler is here")
 
     plain = transformer(**given())[0]
-    blocks = speed.compile_blocks(transformer, backend=no_compiler)
-    assert torch.equal(transformer(**given())[0], plain)
-    assert not any(block.on for block in blocks) and "blocks are not compiled" in caplog.text
+    speed.compile_blocks(transformer, backend=no_compiler)
+    for _ in range(2):
+        assert torch.equal(transformer(**given())[0], plain)
+    assert caplog.text.count("blocks are not compiled") == 3
+
+
+def test_long_runs_are_compiled_and_short_ones_not(transformer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(speed, "_try_attention", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA GeForce RTX 4090")
+    kernels = speed.Kernels([transformer], "cuda")
+    # 1.3B at 480p: 50 steps of two passes, and four of one.
+    assert kernels.compile_for(283 * 100) and all(block.forward.on for block in transformer.blocks)
+    assert not kernels.compile_for(283 * 4) and not any(block.forward.on for block in transformer.blocks)
+
+
+@pytest.mark.parametrize(("device", "quantization"), [("cpu", "none"), ("cuda", "int8")])
+def test_where_compiling_is_no_help_blocks_are_left_alone(
+    transformer: Any, monkeypatch: pytest.MonkeyPatch, device: str, quantization: str
+) -> None:
+    monkeypatch.setattr(speed, "_try_attention", lambda *_: None)
+    assert not speed.Kernels([transformer], device, quantization).compile_for(1e9)
+    assert not any(isinstance(block.forward, speed.CompiledForward) for block in transformer.blocks)
 
 
 def test_a_full_card_is_not_blamed_on_the_compiler() -> None:
@@ -129,7 +150,7 @@ def test_a_full_card_is_not_blamed_on_the_compiler() -> None:
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    block = speed.CompiledForward(lambda: pytest.fail("ran again"), full)
-    with pytest.raises(torch.OutOfMemoryError):
-        block()
-    assert block.on
+    block = speed.CompiledForward(lambda: pytest.fail("ran again"), lambda _: full)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            block()

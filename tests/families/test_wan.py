@@ -14,6 +14,7 @@ from wan_app.families import checkpoints, registry
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.residency import OneResident
 from wan_app.families.wan import ImageRunner, image_conditions
+from wan_app.families.wan_base import transformers_of
 from wan_app.types import GenerationRequest
 
 from . import tiny_wan
@@ -171,3 +172,28 @@ def test_each_library_is_given_its_own_quantization(library: str, name: str, loa
     assert "quantization_config" not in seen
     with pytest.raises(ModelUnavailable, match="quantization: got 'fp5'"):
         checkpoints.load_component(Model, Path("/nowhere"), "transformer", torch.bfloat16, "fp5")
+
+
+@pytest.mark.parametrize(
+    ("model_id", "build", "until", "passes"),
+    [
+        ("wan2.1-t2v-1.3b", tiny_wan.build_text, 0.5, 4 + 2),
+        ("wan2.1-t2v-1.3b", tiny_wan.build_text, 1.0, 8),
+        ("wan2.2-t2v-a14b", tiny_wan.build_text_experts, 0.25, 4 + 1),
+    ],
+)
+def test_guidance_ends_where_asked(tmp_path: Path, model_id: str, build: Any, until: float, passes: int) -> None:
+    runner = load(model_id, build(tmp_path))
+    calls: list[int] = []
+    for one in transformers_of(runner.pipe):  # type: ignore[attr-defined]
+        one.register_forward_pre_hook(lambda *_: calls.append(1))
+    runner.generate(asked(model_id, num_inference_steps=4, guidance_until=until), Recorder())
+    assert len(calls) == passes
+
+
+def test_guidance_ends_early_only_where_it_can() -> None:
+    with pytest.raises(InvalidRequest, match="guidance_until: got 0.5; needed 1: ltx-2 is guided"):
+        registry.get("ltx-2").resolve(GenerationRequest(mode="text", prompt="a fox", guidance_until=0.5))
+    for wrong in (0.0, 1.5, float("nan"), "half"):
+        with pytest.raises(InvalidRequest, match="guidance_until"):
+            asked("wan2.1-t2v-1.3b", guidance_until=wrong)

@@ -49,7 +49,10 @@ class Output:
 
 
 class Numbers(NamedTuple):
-    """The numbers of a resolved request, none of them None; sides in pixels."""
+    """The numbers of a resolved request, none of them None; sides in pixels.
+
+    `guidance_until` is the share of the steps that are guided, the first ones.
+    """
 
     width: int
     height: int
@@ -57,6 +60,12 @@ class Numbers(NamedTuple):
     num_inference_steps: int
     guidance_scale: float
     seed: int
+    guidance_until: float = 1.0
+
+    @property
+    def guided_steps(self) -> int:
+        """How many of the steps are guided, at least one."""
+        return max(1, round(self.guidance_until * self.num_inference_steps))
 
 
 def numbers_of(request: GenerationRequest) -> Numbers:

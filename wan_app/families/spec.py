@@ -22,6 +22,8 @@ MIN_WRITTEN_SIDE = 512
 SMALL_SIDE = 480
 # About 40 seconds of speech, longer than any clip.
 MAX_SAY_CHARACTERS = 600
+# The first steps make the composition; without guidance in them the prompt is hardly followed.
+MIN_GUIDED_SHARE = 0.1
 # Direction overrides make a text read other than it is stored; emoji and right-to-left scripts
 # need none of them.
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -92,6 +94,8 @@ class ModelSpec:
     voice_needs_face: bool = False
     # Whether a first picture can be given together with characters.
     image_with_reference: bool = True
+    # Whether guidance can end before the last step (`guidance_until`).
+    guidance_can_end: bool = False
 
     def frames_for(self, seconds: float) -> int:
         """The frame count on the grid nearest to `seconds`, within this model's range."""
@@ -156,8 +160,11 @@ class ModelSpec:
             self.guidance_scale if request.guidance_scale is None else request.guidance_scale,
             1.0, self.max_guidance_scale,
         )
+        until = check_number("guidance_until", request.guidance_until, MIN_GUIDED_SHARE, 1.0)
+        if until < 1 and not self.guidance_can_end:
+            raise InvalidRequest("guidance_until", f"{until:g}", f"1: {self.id} is guided to the end")
         return replace(
-            request, model=self.id, width=width, height=height,
+            request, model=self.id, guidance_until=float(until), width=width, height=height,
             num_frames=num_frames, seconds=self.seconds_of(num_frames),
             num_inference_steps=int(steps), guidance_scale=float(guidance),
         )

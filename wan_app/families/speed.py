@@ -1,13 +1,16 @@
-"""Faster steps with the same result: the best attention that works here, and blocks compiled one by one."""
+"""Faster steps with the same result: the best attention that works here, and blocks compiled one by one.
+
+Both are for CUDA cards; elsewhere nothing is changed.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from wan_app.devices import tflops_of
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +23,45 @@ _PLAIN = "native"
 # bf16 has 8 bits, and kernels add up in another order.
 _TRIAL = (1024, 512)
 _TOLERANCE = 0.02
-# A kernel for each model on its way to a card; blocks of one class share their compiled code.
-_COMPILED = "wan_app_compiled"
+# Compiling takes half a minute to a minute and wins a fifth or more of the time (published figures): from
+# this many seconds of predicted run on, it is ahead.
+_WORTH_SECONDS = 240.0
+# Share of the data sheet's rate that plain steps reach.
+_REACHED = 0.5
+
+
+class Kernels:
+    """How the transformers of a loaded model compute on this device.
+
+    To be made before anything wraps the blocks' forward (group offload does).
+
+    Args:
+        transformers: diffusers models of one architecture.
+        quantization: as in `Plan`; 8-bit layers are left to bitsandbytes, whose code compilers do not follow.
+    """
+
+    def __init__(self, transformers: Iterable[Any], device: str, quantization: str = "none") -> None:
+        models = list(transformers)
+        self.attention = choose_attention(models, device)
+        compiled = device.startswith("cuda") and quantization != "int8"
+        self._blocks = [block for one in models for block in compile_blocks(one)] if compiled else []
+
+    def compile_for(self, tflop: float) -> bool:
+        """Run the blocks compiled if a run of so much arithmetic (10^12 operations) is worth it.
+
+        It is a rule of the request and the card alone, so that the same request gives the same video.
+        """
+        if not self._blocks:
+            return False
+        import torch
+
+        seconds = tflop / (tflops_of(torch.cuda.get_device_name()) * _REACHED)
+        for block in self._blocks:
+            block.on = seconds >= _WORTH_SECONDS
+        return seconds >= _WORTH_SECONDS
+
+
+# --- Attention -----------------------------------------------------------------------------------
 
 
 def choose_attention(transformers: Iterable[Any], device: str, order: Sequence[str] = ATTENTION) -> str:
@@ -39,7 +79,7 @@ def choose_attention(transformers: Iterable[Any], device: str, order: Sequence[s
             _set_attention(models, name)
             _try_attention(name, device, heads, width)
         except Exception as error:  # each package fails in its own way: missing, too old, wrong card
-            logger.info("attention %s: %s", name, str(error).splitlines()[0][:200] if str(error) else repr(error))
+            logger.info("attention %s: %s", name, (str(error).splitlines() or [repr(error)])[0][:200])
             continue
         logger.info("attention: %s", name)
         return name
@@ -82,6 +122,9 @@ def _try_attention(name: str, device: str, heads: int, width: int) -> None:
             raise RuntimeError(f"is off by {error:.3g}")
 
 
+# --- Compiling -----------------------------------------------------------------------------------
+
+
 class CompiledForward:
     """A block's forward that can be switched between compiled and plain.
 
@@ -89,44 +132,39 @@ class CompiledForward:
     that stream in) stay plain Python. Compiled into the graph they would be asked once and never again.
     """
 
-    def __init__(self, plain: Callable[..., Any], compiled: Callable[..., Any]) -> None:
-        self.plain, self.compiled = plain, compiled
-        self.on = True
+    def __init__(self, plain: Callable[..., Any], compiler: Callable[..., Any]) -> None:
+        self.plain, self.on = plain, True
+        self._compiler = compiler
+        self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The block's output; a compiler that fails is told once and not asked again."""
-        import torch
-
         if self.on:
+            import torch
+
+            # Not before it is wanted: torch's compiler takes seconds to import.
+            self._compiled = self._compiled or self._compiler(self.plain)
             try:
-                return self.compiled(*args, **kwargs)
+                return self._compiled(*args, **kwargs)
             except torch._dynamo.exc.TorchDynamoException as error:
-                self.on, self.compiled = False, self.plain
+                self._compiled = self.plain
                 logger.warning("blocks are not compiled: %s", str(error).splitlines()[0][:300])
         return self.plain(*args, **kwargs)
 
 
 def compile_blocks(transformer: Any, **options: Any) -> list[CompiledForward]:
-    """Compile the repeated blocks of a diffusers model, each by itself: seconds instead of minutes.
-
-    To be called before anything else wraps their forward (group offload does).
+    """Let the repeated blocks of a diffusers model be compiled, each by itself: seconds instead of minutes.
 
     Args:
         options: of `torch.compile`.
     """
     import torch
 
+    compiler = partial(torch.compile, **options)
     names = set(transformer._repeated_blocks)
     found = []
     for module in transformer.modules():
         if type(module).__name__ in names:
-            module.forward = CompiledForward(module.forward, torch.compile(module.forward, **options))
+            module.forward = CompiledForward(module.forward, compiler)
             found.append(module.forward)
     return found
-
-
-def channels_last(vae: Any) -> None:
-    """Lay the 3D convolutions of an autoencoder out as the card's kernels want them."""
-    import torch
-
-    vae.to(memory_format=torch.channels_last_3d)

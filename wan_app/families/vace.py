@@ -51,6 +51,7 @@ _SMALL = ModelSpec(
     flow_shift=3.0,
     pipeline_class="WanVACEPipeline",
     costs=VACE_1_3B,
+    guidance_can_end=True,
 )
 
 SPECS = (

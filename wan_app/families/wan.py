@@ -53,6 +53,7 @@ _TEXT_SMALL = ModelSpec(
     flow_shift=8.0,
     pipeline_class="WanPipeline",
     costs=WAN_1_3B,
+    guidance_can_end=True,
 )
 
 _IMAGE_480P = replace(

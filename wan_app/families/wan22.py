@@ -50,6 +50,7 @@ _TI2V = ModelSpec(
     flow_shift=5.0,
     pipeline_class="WanPipeline",
     costs=WAN_5B,
+    guidance_can_end=True,
 )
 
 _TEXT_A14B = replace(

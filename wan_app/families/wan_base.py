@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Plan, numbers_of
 from wan_app.families.checkpoints import load_component
+from wan_app.families.costs import costs_of
 from wan_app.families.frames import keep_given
 from wan_app.families.previews import LatentPreview, denormalise
 from wan_app.families.residency import OneResident, stream_blocks
 from wan_app.families.running import Progress, interruptible
 from wan_app.families.spec import ModelSpec
+from wan_app.families.speed import Kernels
 from wan_app.families.wan_words import WanWords, load_text_encoder
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
@@ -61,7 +63,7 @@ def place(pipe: Any, plan: Plan) -> OneResident | None:
     """Put each part where the plan wants it; what takes turns on the device, if something does."""
     import torch
 
-    large = [getattr(pipe, name) for name in ("transformer", "transformer_2") if getattr(pipe, name, None)]
+    large = transformers_of(pipe)
     for part in pipe.components.values():
         # What bitsandbytes quantized is on the card already.
         quantized = getattr(part, "quantization_method", None)
@@ -77,6 +79,11 @@ def place(pipe: Any, plan: Plan) -> OneResident | None:
     return None
 
 
+def transformers_of(pipe: Any) -> list[Any]:
+    """The one transformer, or both experts in the order of their work."""
+    return [getattr(pipe, name) for name in ("transformer", "transformer_2") if getattr(pipe, name, None)]
+
+
 class WanRunner:
     """A loaded Wan pipeline behind the app's seam; what differs by family are the small methods.
 
@@ -87,6 +94,7 @@ class WanRunner:
 
     def __init__(self, spec: ModelSpec, pipe: Any, plan: Plan, weights: Path) -> None:
         self.spec, self.pipe, self.plan = spec, pipe, plan
+        self.kernels = Kernels(transformers_of(pipe), plan.device, plan.quantization)
         self.residents = place(pipe, plan)
         self.words = WanWords(spec.id, pipe, plan, weights)
         self.preview = LatentPreview.fit(pipe.vae)
@@ -114,7 +122,7 @@ class WanRunner:
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
         self.pipe.remove_all_hooks()
-        del self.pipe, self.preview, self.residents, self.words
+        del self.pipe, self.preview, self.residents, self.words, self.kernels
 
     # --- What a family may change ------------------------------------------------------------
 
@@ -164,6 +172,7 @@ class WanRunner:
             use_flow_sigmas=True,
         )
         extra = self.extra_frames(conditions)
+        self.kernels.compile_for(self._tflop(numbers, extra))
         latents = self.run(
             conditions,
             **embeds,
@@ -183,13 +192,24 @@ class WanRunner:
         """A step callback that reports progress with a picture of the clean-video estimate."""
         decoding = self._decode_rate * numbers.num_frames * numbers.width * numbers.height
         progress = Progress(report, numbers.num_inference_steps, decoding)
+        guided = numbers.guided_steps
 
         def on_step(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             # UniPC keeps its x0 estimate here; the latents themselves are noise until the end.
             progress.step(self.preview.jpeg(pipe.scheduler.model_outputs[-1][:, :, extra:]))
+            if index + 1 >= guided:
+                # Read anew for every step: above 1 it also passes the negative prompt.
+                pipe._guidance_scale = 1.0
             return tensors
 
         return on_step
+
+    def _tflop(self, numbers: Numbers, extra: int) -> float:
+        """Arithmetic of the whole run, in 10^12 operations."""
+        costs = costs_of(self.spec)
+        tokens = costs.tokens(numbers.width, numbers.height, numbers.num_frames, extra)
+        passes = numbers.num_inference_steps + (numbers.guided_steps if numbers.guidance_scale > 1 else 0)
+        return costs.tflop(tokens) * passes
 
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
         """Frames uint8 (num_frames, height, width, 3) of normalised latents."""
