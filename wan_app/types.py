@@ -106,7 +106,7 @@ class AudioInfo:
 class Similarity:
     """How near one character of a result is to its references, by the model's own encoders.
 
-    identity, timbre: agreement from 0 (another person) to 1 (the same). pitch: semitones by which
+    identity, timbre: agreement from 0 to 1 (the same); strangers have some looks in common. pitch: semitones by which
     the voice made lies above the reference. None where there is nothing to compare.
     """
 

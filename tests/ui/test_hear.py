@@ -61,6 +61,18 @@ def test_the_words_to_say_are_what_is_heard(
     assert services.submitted[0].say == "Good evening"
 
 
+@pytest.mark.parametrize(("slot", "say", "heard"), [
+    (1, "Hello Ben.\ncharacter2: Hi Ann.\ncharacter1: Fine.", "Hello Ben. Fine."),
+    (2, "Hello Ben.\ncharacter2: Hi Ann.\nCharacter1: Fine.", "Hi Ann."),
+    (2, "Good evening", "Good evening"), (2, "character1: Hello", WORDS), (2, "  ", WORDS), (1, "ps: bye", "ps: bye"),
+])
+def test_each_voice_is_heard_with_its_own_lines(
+    hearing: Hearing, services: RememberingServices, upload: dict[str, str], slot: int, say: str, heard: str
+) -> None:
+    hearing.on_hear(slot)(ME, upload, say, "echo-1.5", True)
+    assert services.submitted[0].say == heard
+
+
 @pytest.mark.parametrize(("voice", "model", "field"), [
     (None, "pocket", "voice"), ({"path": "/etc/passwd"}, "pocket", "voice"), (5, "pocket", "voice"),
     ("upload", "nope", "model"), ("upload", ["pocket"], "model"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from wan_app.families import registry
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
 from wan_app.types import Character, GenerationRequest, GenerationResult
-from wan_app.ui import about, launch
+from wan_app.ui import about, examples, launch
 from wan_app.ui.delivery import public_request
 from wan_app.ui.handlers import Page
 from wan_app.ui.panel import Catalogue
@@ -213,6 +214,16 @@ def test_voices_follow_the_model_and_hidden_ones_are_not_sent(
     assert not any(updates[area]["visible"] for area in panel.voice_areas) and updates[panel.fields["voice1"]] is None
 
 
+def test_an_example_leaves_no_voice_of_another(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = examples.Example(mode="reference", prompt="p", label="l", file=Path("a.mp4"), faces=(Path("f.png"),))
+    monkeypatch.setattr(examples, "of_mode", lambda mode: [one])
+    panel = next(panel for panel in page.panels if panel.mode == "reference")
+    updates = page.on_example(panel)(SimpleNamespace(_data={"index": 0}))  # type: ignore[arg-type]
+    assert updates[panel.fields["faces1"]] == ["f.png"]
+    assert updates[panel.fields["voice1"]] is None and updates[panel.fields["say"]] == ""
+    assert set(updates) <= set(page.example_outputs(panel))
+
+
 def test_words_to_say_come_back_and_recordings_are_never_kept(page: Page) -> None:
     for panel in page.panels:
         assert "say" in panel.kept and not set(panel.uploads) & set(panel.kept)
@@ -228,4 +239,5 @@ def test_no_path_of_a_sound_is_shown(page: Page, services: RememberingServices, 
         characters=(Character(name="character1", voice=Path("/secret/v.flac")),),
     )
     told = str(public_request(request))
+    assert public_request(replace(request, seed=0))["seed"] == 0 and "sound_only" not in told
     assert "/secret" not in told and "s.flac" in told and "v.flac" in told

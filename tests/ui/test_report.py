@@ -20,6 +20,7 @@ def test_a_likeness_in_plain_words() -> None:
     assert "Voice: 0.4 semitones higher, timbre 91 % alike" in shown
     assert "As high as the recording, and the voice sounds like the recording." in shown
     assert "own encoders" in shown and "character1" not in shown
+    assert "Strangers are about 30 % alike in looks" in shown, "0 % is nobody's likeness"
 
 
 @pytest.mark.parametrize(("identity", "words"), [

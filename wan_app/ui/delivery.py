@@ -53,7 +53,8 @@ def public_request(request: GenerationRequest) -> dict[str, Any]:
         one["voice"] = Path(one["voice"]).name if one.get("voice") else None
     if data["soundtrack"] is None:
         del data["soundtrack_mode"]
-    return {key: value for key, value in data.items() if value not in (None, "", [], False)}
+    # Not `in (..., False)`: a seed of 0 equals False.
+    return {key: value for key, value in data.items() if value not in (None, "", []) and value is not False}
 
 
 def slug(prompt: str) -> str:

@@ -318,7 +318,6 @@ class Page:
             "faces1": [str(face) for face in one.faces] or None, "voice1": one.voice and str(one.voice),
         }
         updates = self._end(card.example(str(one.file), one.prompt, one.label, one.model, sound=one.sound))
-        return updates | {
-            panel.fields[name]: value for name, value in given.items() if value is not None and name in panel.fields
-        }
+        # One without a voice empties the field: the face of one person must not speak as another.
+        return updates | {panel.fields[name]: value for name, value in given.items() if name in panel.fields}
 

@@ -23,7 +23,11 @@ _TIMBRES = (
 # Semitones: one is about what a speaker varies from sentence to sentence, three are plainly heard.
 _PITCHES = ((1.0, "as high as the recording"), (3.0, "a little {}"), (math.inf, "clearly {}"))
 # No-break spaces keep a number and its unit on one line.
-_MEASURE = "Measured by the model's own encoders: 0\u00a0% is another person, 100\u00a0% the same."
+# Measured on 56 pairs of strangers in the model's world: 29 % alike in looks (at most 64 %), 0 % in timbre.
+_MEASURE = (
+    "Measured by the model's own encoders: 100\u00a0% is the same. Strangers are about 30\u00a0% alike in looks, and "
+    "0\u00a0% in timbre."
+)
 
 
 def report(similarity: Sequence[Similarity], notes: Sequence[str] = ()) -> str:
