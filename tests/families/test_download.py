@@ -18,7 +18,19 @@ from wan_app.settings import Settings
 from wan_app.types import Downloading, Loading
 
 from .conftest import Recorder
-from .fake_hub import COMMIT, CUT, DROP, LONGER, STALL, UNNEEDED, WRONG, FakeHub, tensors, vace_repository
+from .fake_hub import (
+    COMMIT,
+    CRAWL,
+    CUT,
+    DROP,
+    LONGER,
+    STALL,
+    UNNEEDED,
+    WRONG,
+    FakeHub,
+    tensors,
+    vace_repository,
+)
 
 MODEL = "wan2.1-vace-1.3b"
 REPOSITORY = registry.get(MODEL).repository
@@ -77,7 +89,12 @@ def test_a_model_that_is_here_asks_nothing_of_the_hub(hub: FakeHub, settings: Se
     assert hub.asked == [] and again.folder == folder and again.fetched == 0
 
 
-@pytest.mark.parametrize("faults", [[STALL], [DROP], [CUT], [503], [429, 500], [STALL, DROP, CUT, 503, STALL, DROP]])
+BAD_LINES = [
+    [STALL], [CRAWL], [DROP], [CUT], [503], [429, 500], [416], [STALL, DROP, CUT, 503, STALL, DROP],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("faults", BAD_LINES)
 def test_a_bad_line_is_survived_and_nothing_is_fetched_twice(
     hub: FakeHub, settings: Settings, faults: list[str | int]
 ) -> None:
@@ -85,7 +102,7 @@ def test_a_bad_line_is_survived_and_nothing_is_fetched_twice(
     report = Recorder()
     done = download(MODEL, settings, report, HASTE)
     assert contents(done.folder) == needed() and done.fetched == done.total
-    assert any(isinstance(event, Loading) and "trying again" in event.what for event in report.events)
+    assert any(isinstance(event, Loading) and "broke off" in event.what for event in report.events)
 
 
 @pytest.mark.parametrize("fault", [WRONG, LONGER])

@@ -3,7 +3,7 @@
 Addresses, headers with the token of `hf auth login`, sessions and error kinds are huggingface_hub's own.
 The bytes are moved here because its `hf_hub_download` and `snapshot_download` (read at 2.4):
 - give each try a temporary file of a new name and delete it on any end, so that a killed download of a
-  ten-gigabyte file begins anew; `http_get` resumes, but only within one call;
+  ten-gigabyte file begins anew (huggingface_hub issue 4196); `http_get` resumes, but only within one call;
 - cannot be stopped while a connection hangs or between its pieces of 10 MB; hf_xet cannot be stopped at
   all short of an interrupt of the whole process, and does not resume either;
 - compare a size but never a hash.
@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ from wan_app.errors import ModelUnavailable, StorageError
 T = TypeVar("T")
 
 _READ = 4 * 1024 * 1024
+# Bytes a second below which a new connection is worth trying: ten gigabytes would take four months.
+_CRAWL = 1000
 # What a server says when another try may go better.
 _PASSING = frozenset((408, 416, 425, 429))
 # A name in a listing becomes a path here, and a hash the name of a file.
@@ -139,6 +142,23 @@ class Part:
             self._stream.flush()
 
 
+class Pace:
+    """Notices a connection that never falls silent for `stall` seconds and yet has all but stopped."""
+
+    def __init__(self, size: int, stall: float) -> None:
+        self._size, self._seconds = size, 3 * stall
+        self._since = time.monotonic()
+
+    def check(self, size: int) -> None:
+        """Broken if hardly anything came of late."""
+        passed = time.monotonic() - self._since
+        if passed < self._seconds:
+            return
+        if size - self._size < _CRAWL * passed:
+            raise Broken(f"{size - self._size} bytes in {passed:.0f} s")
+        self._size, self._since = size, time.monotonic()
+
+
 class storage_faults:
     """Faults of the disk as one line for the user."""
 
@@ -215,13 +235,16 @@ class Hub:
         try:
             if part.size < file.size:
                 async with self._session.stream("GET", url, headers=headers, timeout=self._patience.stall) as response:
-                    hf_raise_for_status(response)
-                    if response.status_code != 206 and part.size:
-                        part.restart()  # a server that knows no ranges
+                    # Of a server that knows no ranges, or for which there are no more bytes than we have.
+                    if response.status_code in (200, 416) and part.size:
+                        part.restart()
                         on_bytes(-told)
                         told = 0
+                    hf_raise_for_status(response)
+                    pace = Pace(part.size, self._patience.stall)
                     async for piece in response.aiter_bytes():
                         part.write(piece)
+                        pace.check(part.size)
                         on_bytes(part.size - told)
                         told = part.size
             part.check()
@@ -246,7 +269,8 @@ class Hub:
                         f"is kept: python -m wan_app download {self._model_id} goes on with it"
                     ) from error
                 wait = self._wait(error, tries)
-            self._notice(f"The hub does not answer, trying again in {wait:.0f} s")
+                said = _said(error)
+            self._notice(f"The connection to the hub broke off ({said}); trying again in {wait:.0f} s")
             await asyncio.sleep(wait)
 
     def _wait(self, error: Exception, tries: int) -> float:

@@ -37,7 +37,7 @@ def test_missing_weights_are_named_with_size_licence_and_ways(tiny_speech_folder
         weights.locate(SPEC, settings(None))
     said = str(caught.value)
     repositories = [part.repository for part in SPEC.parts]
-    for words in (*repositories, "0.4 GB", "CC-BY-4.0", "WAN_APP_WEIGHTS_DIR", "hf download"):
+    for words in (*repositories, "0.4 GB", "CC-BY-4.0", "WAN_APP_WEIGHTS_DIR", "wan_app download pocket-tts"):
         assert words in said
     assert registry.described(settings(None))["reason"] == said
     # One of two is not enough, and the other is the one that is named.

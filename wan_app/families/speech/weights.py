@@ -57,6 +57,6 @@ def _not_here(spec: SpeechSpec, part: Part) -> str:
     names = " and ".join(one.repository for one in spec.parts)
     return (
         f"{spec.id}: weights of the speech model are not on this machine (no {part.repository}); needed: "
-        f"{names} ({spec.download_bytes / 1e9:.1f} GB to download, {spec.licence}), each as "
-        f"WAN_APP_WEIGHTS_DIR/<owner>/<name> or in the hub cache (hf download {part.repository})"
+        f"{names} ({spec.download_bytes / 1e9:.1f} GB to download, {spec.licence}), fetched with: python -m "
+        f"wan_app download {spec.id}; or given as WAN_APP_WEIGHTS_DIR/<owner>/<name> or in the hub cache"
     )
