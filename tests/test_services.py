@@ -205,6 +205,8 @@ def test_a_sound_that_is_none_is_refused_by_field(with_speech, face, voice, tmp_
 def test_sound_alone_is_a_wav_file(with_speech, face, voice, tmp_path):
     job = with_speech.job(with_speech.submit(speaking(face, voice, sound_only=True, soundtrack=voice)))
     assert job.out.suffix == ".wav" and job.request.soundtrack is None
+    with pytest.raises(InvalidRequest, match=r"^out: got clip.WAV for a video; needed a name that ends in .mp4"):
+        with_speech.submit(TEXT, out=tmp_path / "clip.WAV")
     with pytest.raises(InvalidRequest, match=r"^out: got clip.mp4 for sound alone; needed a name that ends in .wav"):
         with_speech.submit(speaking(face, voice, sound_only=True), out=tmp_path / "clip.mp4")
 

@@ -76,8 +76,9 @@ class Services:
                 "the statement that every person shown or heard agrees, or is yourself (--consent, consent=true)",
             )
         kind = ".wav" if resolved.sound_only else ".mp4"
-        if out and resolved.sound_only and out.suffix.lower() != kind:
-            raise InvalidRequest("out", f"{shown(out.name)} for sound alone", "a name that ends in .wav")
+        if out and (resolved.sound_only or out.suffix.lower() == ".wav") and out.suffix.lower() != kind:
+            what = "sound alone" if resolved.sound_only else "a video"
+            raise InvalidRequest("out", f"{shown(out.name)} for {what}", f"a name that ends in {kind}")
         self._check_models(resolved, spec)
         resolved, notes = self._settled(resolved)
         job_id = new_job_id()

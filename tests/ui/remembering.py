@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from wan_app.devices import Machine
 from wan_app.errors import JobNotFound
 from wan_app.families import registry
+from wan_app.families.fitting import fit_request
+from wan_app.families.licences import LICENCES
+from wan_app.runtime.downloads import DownloadView
 from wan_app.runtime.job import JobView
-from wan_app.types import GenerationRequest, Step
+from wan_app.settings import Settings
+from wan_app.types import Cancelled, Downloading, GenerationRequest, Step
 
+MACHINE = Machine(
+    device="cuda", name="RTX 4090", vram=25_769_803_776, vram_free=25_000_000_000, ram=64_000_000_000,
+    ram_free=58_000_000_000, disk_free=400_000_000_000, tflops=165.2,
+)
 ME = {"visitor": "v" * 24, "job": "job-1"}
 
 
@@ -21,11 +30,16 @@ class RememberingServices:
         self.jobs_by_id: dict[str, JobView] = {}
         self.submitted: list[GenerationRequest] = []
         self.warmed = 0
+        self.settings = Settings(data_dir=Path("data"), device="cpu")
+        self.machine = MACHINE
+        self.accepted: dict[str, str] = {}
+        self.fetching: dict[str, DownloadView] = {}
 
     def models(self) -> list[dict[str, Any]]:
         """pocket is here; everything else is not."""
         return [
-            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else "get it <here>"}
+            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else "get it <here>",
+             "terms": self._terms(spec.licence_id)}
             for spec in registry.specs().values()
         ]
 
@@ -55,6 +69,38 @@ class RememberingServices:
         """As Services.cancel, at once."""
         self.jobs_by_id[job_id] = replace(self.job(job_id, owner=owner), state="cancelled")
         return self.jobs_by_id[job_id]
+
+    def fit(self, request: GenerationRequest) -> dict[str, Any]:
+        """As Services.fit, on a machine of the test's own."""
+        sized = registry.get(request.model).sized(request)
+        return fit_request(sized, self.settings, self.machine).to_json()
+
+    def accept_licence(self, licence_id: str, words: str) -> None:
+        """Remembered."""
+        self.accepted[licence_id] = words
+
+    def download(self, model_id: str) -> DownloadView:
+        """As Services.download; it never ends by itself."""
+        self.fetching[model_id] = DownloadView(model_id, Downloading(3_200_000_000, 16_200_000_000, 240.0))
+        return self.fetching[model_id]
+
+    def download_of(self, model_id: str) -> DownloadView | None:
+        """As Services.download_of."""
+        return self.fetching.get(model_id)
+
+    def downloads(self) -> list[DownloadView]:
+        """As Services.downloads."""
+        return list(self.fetching.values())
+
+    def cancel_download(self, model_id: str) -> None:
+        """As Services.cancel_download, at once."""
+        self.fetching[model_id] = DownloadView(model_id, Cancelled())
+
+    def _terms(self, licence_id: str) -> dict[str, Any] | None:
+        if not licence_id:
+            return None
+        accepted = "2026-11-22T12:00:00+00:00" if licence_id in self.accepted else None
+        return {**asdict(LICENCES[licence_id]), "accepted_at": accepted}
 
     def warm(self) -> None:
         """Counted."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from wan_app.errors import InvalidRequest
+from wan_app.families import registry
 from wan_app.ui.form import build_request, uploaded
 
 
@@ -103,6 +104,8 @@ def test_sound_goes_by_name(upload: Path) -> None:
     assert (request.say, request.soundtrack, request.soundtrack_mode) == ("hi", upload.resolve(), "mix")
     plain = build_request("text", {"prompt": "p", "say": None, "soundtrack": None, "soundtrack_mode": None})
     assert (plain.say, plain.soundtrack, plain.soundtrack_mode, plain.sound_only) == ("", None, "auto", False)
+    with pytest.raises(InvalidRequest, match="^sound_only: got 'true'"):
+        registry.get("pocket").resolve(build_request("text", {"prompt": "p", "sound_only": "true"}))
 
 
 @pytest.mark.parametrize("field", ["voice", "soundtrack"])

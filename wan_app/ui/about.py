@@ -42,7 +42,7 @@ def _intro(catalogue: Catalogue, settings: Settings) -> str:
         f"or with <b>people</b> whose face and voice you give it. No account,{upload} no graphics card needed.</p>"
         f"<p>It starts with <b>{escape(default.title)}</b>. {escape(default.about)} "
         "A photograph works too: the result is a cartoon in the photograph's main colours. "
-        "Larger open models can be chosen too, once their weights are in place.</p>"
+        "Larger open models can be chosen too: under <b>Model</b>, each says what it needs and whether it fits.</p>"
         "<p class='keys'><kbd>Ctrl</kbd> + <kbd>Enter</kbd> generates. Reload the page at any time: a running "
         "video carries on and the page finds it again.</p>"
     )
@@ -53,20 +53,37 @@ def models(catalogue: Catalogue) -> str:
     rows = "".join(_row(catalogue, spec) for spec in catalogue.specs.values())
     return (
         "<h2>Models</h2><div class='scroll'><table><thead><tr><th>Model</th><th>Makes video from</th><th>Sound</th>"
-        f"<th>Licence</th><th>Memory</th><th>On this computer</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        "<th>Licence</th><th>Memory, all of it on the card</th><th>On this computer</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div><p class='small'>Memory is computed, not measured, for the model's usual "
+        "length. With parts kept off the card it takes less: choose a model and look at the plan below the length, "
+        "or ask for any card with <code>python -m wan_app fit</code>.</p>"
     )
 
 
 def _row(catalogue: Catalogue, spec: ModelSpec) -> str:
-    here = "yes"
-    if spec.id in catalogue.missing:
-        here = f"no, {gigabytes(spec.download_bytes)} from {escape(spec.repository)}"
-    memory = gigabytes(min(spec.memory.values())) if spec.memory else "?"
     return (
         f"<tr><td><b>{escape(spec.title)}</b><br><code>{escape(spec.id)}</code></td>"
         f"<td>{escape(', '.join(spec.tasks))}</td><td>{_sound(spec)}</td><td>{escape(spec.licence)}</td>"
-        f"<td>{memory}</td><td>{here}</td></tr>"
+        f"<td class='memory'>{_memory(spec)}</td><td>{_here(catalogue, spec)}</td></tr>"
     )
+
+
+def _memory(spec: ModelSpec) -> str:
+    """What a figure is for belongs beside it."""
+    if spec.bundled:
+        return f"{gigabytes(min(spec.memory.values()))}, no card needed"
+    words = {"none": "in full (bf16)", "int8": "in 8 bits", "nf4": "in 4 bits"}
+    return "<br>".join(f"{gigabytes(count)} {words.get(name, escape(name))}" for name, count in spec.memory.items())
+
+
+def _here(catalogue: Catalogue, spec: ModelSpec) -> str:
+    terms = catalogue.terms.get(spec.id)
+    day = str(terms["accepted_at"])[:10] if terms and terms["accepted_at"] else ""
+    accepted = f"<br>licence accepted {escape(day)}" if day else ""
+    if spec.id not in catalogue.missing:
+        return "yes" + accepted
+    state = "off until its licence is accepted" if catalogue.barred(spec) else "no"
+    return f"{state}; {gigabytes(spec.download_bytes)} from {escape(spec.repository)}{accepted}"
 
 
 def _sound(spec: ModelSpec) -> str:

@@ -57,7 +57,11 @@ def running(job: JobView) -> str:
 
 def progress_lines(event: JobEvent | None, verb: str = "Drawing") -> str:
     """What a job does just now, how long it still takes, and a bar."""
-    title, note, share = _progress(event, verb)
+    return bar(*_progress(event, verb))
+
+
+def bar(title: str, note: str, share: float) -> str:
+    """Two words and a bar that is full at a share of 1."""
     now = round(100 * share)
     return (
         f'<div class="line"><span role="status">{escape(title)}</span><span class="note">{escape(note)}</span></div>'

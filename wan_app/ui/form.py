@@ -54,7 +54,7 @@ def build_request(mode: Any, values: Mapping[str, Any]) -> GenerationRequest:
         say=_given(values, "say", ""),
         soundtrack=uploaded(values.get("soundtrack"), "soundtrack"),
         soundtrack_mode=_given(values, "soundtrack_mode", "auto"),
-        sound_only=values.get("sound_only") is True,
+        sound_only=_given(values, "sound_only", False),
         # Only a true boolean is consent: the words "no" and "false" are true values in Python.
         consent=values.get("consent") is True,
     )

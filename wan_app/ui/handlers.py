@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ class Page:
             self.services.warm()
         visitor = visitor_of(session)
         shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
-        shown |= self._models()
+        shown |= self.refresh([panel.fields["model"].value for panel in self.panels])
         for panel, form in zip(self.panels, forms):
             shown |= self._restore(panel, form)
         if not visitor or not job_of(session):
@@ -161,7 +161,7 @@ class Page:
         """The handler of a tab's model list: limits, shapes and help follow the model."""
 
         def change(model: Any, size: Any, seconds: Any) -> Updates:
-            spec = self.catalogue.specs.get(model) or self.catalogue.doing(panel.mode)[0]
+            spec = self.catalogue.chosen(panel.mode, model)
             return self._limits(panel, spec.id, size, seconds) | self._emptied(panel, spec) | {
                 panel.fields["num_inference_steps"]: gr.update(
                     maximum=spec.max_inference_steps, value=spec.num_inference_steps
@@ -182,7 +182,7 @@ class Page:
         """The handler of "Add a character": opens the next slot."""
 
         def add(opened: int, model: Any) -> Updates:
-            spec = self.catalogue.specs.get(model) or self.catalogue.doing(panel.mode)[0]
+            spec = self.catalogue.chosen(panel.mode, model)
             now = min(opened + 1, spec.max_characters)
             return {panel.slots[now - 1]: gr.update(visible=True), panel.opened: now,
                     panel.add_slot: gr.update(visible=now < spec.max_characters)}
@@ -284,14 +284,17 @@ class Page:
             hidden.append("last_image")
         return {panel.fields[name]: None for name in hidden}
 
-    def _models(self) -> Updates:
-        """Which models are here, which may have changed since the studio was started (0.1 ms)."""
+    def refresh(self, models: Sequence[Any]) -> Updates:
+        """Which models are here, which may have changed since the studio was started (2 ms).
+
+        Args:
+            models: the one that each tab has chosen.
+        """
         self.catalogue = Catalogue.of(self.services.models())
         updates: Updates = {self.table: about.models(self.catalogue)}
-        for panel in self.panels:
-            model = panel.fields["model"]
-            updates[model] = gr.update(choices=self.catalogue.choices(panel.mode))
-            updates[panel.notice] = self.catalogue.notice(self.catalogue.specs[model.value])
+        for panel, model in zip(self.panels, models):
+            updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode))
+            updates[panel.notice] = self.catalogue.notice(self.catalogue.chosen(panel.mode, model))
         return updates
 
     def _restore(self, panel: Panel, form: Any) -> Updates:

@@ -15,6 +15,7 @@ from wan_app import devices
 from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
 from wan_app.ui import about, api, examples, image, reference, stage, text, theme
+from wan_app.ui.before import Before
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
@@ -32,6 +33,7 @@ _DELETE_CACHE = (600, 7200)
 _BROWSER_SECRET = "wan-app-browser-state"
 # Seconds between looks at a living job; each costs the server 8 ms of CPU (measured).
 _TICK = 0.5
+_DOWNLOAD_TICK = 1.0
 # For every event of the page: not part of the public API, no queue of Gradio's, no spinner of its own.
 _QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -106,7 +108,8 @@ def _wire(page: Page, demo: gr.Blocks) -> None:
     _wire_voices(page, demo)
     page.stage.again.click(page.on_again, session, [session, *shown], **_QUIET)
     page.stage.last_frame.click(page.on_last_frame, session, page.last_frame_outputs(), **_QUIET)
-    demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
+    loaded = demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
+    _wire_before(page, loaded)
 
 
 def _wire_panel(page: Page, panel: Panel) -> Any:
@@ -128,6 +131,27 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     if panel.examples is not None:
         panel.examples.click(page.on_example(panel), None, page.example_outputs(panel), **_QUIET)
     return _keep(panel)
+
+
+def _wire_before(page: Page, loaded: Any) -> None:
+    """Gauges, licences and downloads, with a clock of their own for downloads."""
+    before = Before(page=page, timer=gr.Timer(_DOWNLOAD_TICK, active=False), local=page.services.settings.local)
+    known, shown = before.inputs(), before.outputs()
+    raw: dict[str, Any] = {"preprocess": False, **_QUIET}
+    for panel in page.panels:
+        one, model = panel.shelf, panel.fields["model"]
+        # The last word counts: what was shown for a slider on its way is of no interest.
+        gr.on(
+            [part.change for part in panel.costing.values()], before.on_form(panel), list(panel.costing.values()),
+            panel.gauge, trigger_mode="always_last", **raw,
+        )
+        model.change(before.on_model(panel), model, before.slot_outputs(panel), **raw)
+        one.accept.click(before.on_accept(panel), [one.words, *known], shown, **raw)
+        one.download.click(before.on_download(panel), known, shown, **raw)
+        one.stop.click(before.on_stop(panel), known, shown, **raw)
+    before.timer.tick(before.on_tick, known, shown, trigger_mode="once", **raw)
+    # After the form has come back: what it says is what is weighed.
+    loaded.then(before.on_load, known, shown, **raw)
 
 
 def _wire_voices(page: Page, demo: gr.Blocks) -> None:

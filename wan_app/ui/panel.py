@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -28,48 +29,59 @@ _SOUNDTRACK_MODES = [("Automatic", "auto"), ("Mix both", "mix"), ("Soundtrack on
 class Catalogue:
     """The models as the page offers them; `missing` says in words what an absent one needs.
 
-    `speech` is a sentence on who speaks for a model without sound of its own.
+    `speech` is the row of the model that speaks for those without sound of their own; `terms` are
+    licences that must be accepted first, by model id, accepted or not (`Services.models`).
     """
 
     specs: dict[str, ModelSpec]
     missing: dict[str, str]
-    speech: str = ""
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    terms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: list[dict[str, Any]]) -> Catalogue:
         """From what `Services.models` says just now."""
-        speech = next((row["speech"] for row in rows if row.get("speech")), None)
         return cls(
             registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]},
-            _spoken_by(speech) if speech else "",
+            next((row["speech"] for row in rows if row.get("speech")), {}),
+            {row["id"]: row["terms"] for row in rows if row.get("terms")},
         )
 
+    @property
+    def titles(self) -> dict[str, str]:
+        return {spec.id: spec.title for spec in self.specs.values()}
+
     def doing(self, mode: Mode) -> list[ModelSpec]:
-        """Models for a tab, those at hand first."""
+        """Models for a tab: those at hand first, those with a licence to accept last."""
         able = [spec for spec in self.specs.values() if mode in spec.tasks]
-        return sorted(able, key=lambda spec: spec.id in self.missing)
+        return sorted(able, key=lambda spec: (spec.id in self.missing, self.barred(spec)))
 
     def choices(self, mode: Mode) -> list[tuple[str, str]]:
         """(label, id) for the model list of a tab."""
         return [(self._label(spec), spec.id) for spec in self.doing(mode)]
 
+    def chosen(self, mode: Mode, model: Any) -> ModelSpec:
+        """The model of a tab by what its list says, the first one where that is nothing."""
+        return (self.specs.get(model) if isinstance(model, str) else None) or self.doing(mode)[0]
+
+    def barred(self, spec: ModelSpec) -> bool:
+        """Whether its licence has to be accepted first."""
+        return spec.id in self.terms and not self.terms[spec.id]["accepted_at"]
+
     def _label(self, spec: ModelSpec) -> str:
         if spec.id not in self.missing:
             return spec.title
-        size = f", a {gigabytes(spec.download_bytes)} download" if spec.download_bytes else ""
-        return f"{spec.title} (not on this computer{size})"
+        size = f"{gigabytes(spec.download_bytes)} to download" if spec.download_bytes else "not on this computer"
+        return f"{spec.title} ({'licence to accept, ' if self.barred(spec) else ''}{size})"
 
     def notice(self, spec: ModelSpec) -> str:
-        """A line on what the model is, and what it needs if it is not here."""
-        reason = self.missing.get(spec.id)
-        needs = f'<p class="needs">{escape(reason)}</p>' if reason else ""
-        speech = "" if spec.native_audio else f" {self.speech}"
-        return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}{escape(speech)}</p>{needs}'
+        """A line on what the model is, and who speaks for it."""
+        speech = f" {_spoken_by(self.speech)}" if self.speech and not spec.native_audio else ""
+        return f'<p class="about"><b>{escape(spec.title)}.</b> {escape(spec.about)}{escape(speech)}</p>'
 
 
-def _spoken_by(speech: dict[str, Any]) -> str:
-    here = "" if speech["available"] else f", not on this computer ({gigabytes(speech['download_bytes'])})"
-    return f"It makes no sound itself; words are spoken by {speech['title']}, {speech['licence']}{here}."
+def _spoken_by(speech: Mapping[str, Any]) -> str:
+    return f"It makes no sound itself; words are spoken by {speech['title']}."
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,18 @@ class VoiceSlot:
     card: Any
 
 
+@dataclass(frozen=True)
+class ModelSlot:
+    """What the chosen model still needs before it runs: a licence accepted, weights fetched."""
+
+    area: Any
+    card: Any
+    words: Any
+    accept: Any
+    download: Any
+    stop: Any
+
+
 @dataclass(kw_only=True)
 class Panel:
     """The components of one tab. `fields` are its inputs by the name `build_request` knows."""
@@ -88,6 +112,8 @@ class Panel:
     mode: Mode
     fields: dict[str, Any] = field(default_factory=dict)
     readout: Any = None
+    gauge: Any = None
+    shelf: Any = None  # a ModelSlot
     notice: Any = None
     generate: Any = None
     cancel: Any = None
@@ -111,6 +137,12 @@ class Panel:
         inputs = [one for name, one in self.fields.items() if name not in self.uploads and name != "consent"]
         extra = [one for one in (self.add_slot, self.opened, self.last_column) if one is not None]
         return [*inputs, self.readout, self.notice, *self.slots, *self.heads, *self.voice_areas, *extra]
+
+    @property
+    def costing(self) -> dict[str, Any]:
+        """The inputs that decide what a video costs."""
+        names = ("model", "size", "seconds", "num_inference_steps", "guidance_scale")
+        return {name: one for name, one in self.fields.items() if name in names or name.startswith("faces")}
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -141,20 +173,25 @@ def negative_box(panel: Panel) -> None:
 
 
 def settings(panel: Panel, catalogue: Catalogue) -> None:
-    """Shape, length, what they come to, Sound and Advanced."""
+    """Model, shape, length, what they come to, Sound and Advanced."""
     spec = catalogue.doing(panel.mode)[0]
     reach = length_range(spec)
     choices = shape_choices(spec)
     with gr.Group(elem_classes="shape-length"):
+        panel.fields["model"] = gr.Dropdown(
+            catalogue.choices(panel.mode), value=spec.id, label="Model", filterable=False, elem_classes="model",
+        )
+        panel.shelf = _shelf()
         panel.fields["size"] = gr.Radio(choices, value=choices[0][1], label="Shape", elem_classes="shapes")
         panel.fields["seconds"] = gr.Slider(
             reach.low, reach.high, value=reach.default, step=reach.step, label="Length (seconds)",
         )
         panel.readout = html(readout(spec, choices[0][1], reach.default), elem_classes="readout")
+        panel.gauge = html("", elem_classes="gauge")
     with gr.Accordion("Sound", open=False, elem_classes="sound"):
         _sound(panel)
     with gr.Accordion("Advanced", open=False, elem_classes="advanced"):
-        _advanced(panel, catalogue, spec)
+        _advanced(panel, spec)
 
 
 def bar(panel: Panel, catalogue: Catalogue) -> None:
@@ -163,6 +200,18 @@ def bar(panel: Panel, catalogue: Catalogue) -> None:
         panel.generate = gr.Button("Generate", variant="primary", size="lg", elem_classes="generate", scale=3)
         panel.cancel = gr.Button("Cancel", size="lg", elem_classes="cancel", visible=False, scale=1, min_width=90)
     panel.notice = html(catalogue.notice(catalogue.doing(panel.mode)[0]), elem_classes="notice")
+
+
+def _shelf() -> ModelSlot:
+    """Empty and out of sight while the model lacks nothing. No licence is ever ticked beforehand."""
+    with gr.Column(visible=False, elem_classes="shelf") as area:
+        card = html("")
+        words = gr.Checkbox(False, label="I accept", visible=False, container=False, elem_classes="licence")
+        with gr.Row(elem_classes="shelf-bar"):
+            accept = gr.Button("Accept the licence", size="sm", elem_classes="quiet accept", scale=0, visible=False)
+            download = gr.Button("Download", size="sm", elem_classes="quiet fetch", scale=0, visible=False)
+            stop = gr.Button("Stop", size="sm", elem_classes="quiet fetch-stop", scale=0, visible=False)
+    return ModelSlot(area, card, words, accept, download, stop)
 
 
 def _sound(panel: Panel) -> None:
@@ -176,7 +225,7 @@ def _sound(panel: Panel) -> None:
     )
 
 
-def _advanced(panel: Panel, catalogue: Catalogue, spec: ModelSpec) -> None:
+def _advanced(panel: Panel, spec: ModelSpec) -> None:
     if "negative_prompt" not in panel.fields:
         negative_box(panel)
     panel.fields["random_seed"] = gr.Checkbox(True, label="New seed each time")
@@ -191,7 +240,4 @@ def _advanced(panel: Panel, catalogue: Catalogue, spec: ModelSpec) -> None:
     panel.fields["guidance_scale"] = gr.Slider(
         1, spec.max_guidance_scale, value=spec.guidance_scale, step=0.1, label="Guidance scale",
         info="How closely to follow the prompt.",
-    )
-    panel.fields["model"] = gr.Dropdown(
-        catalogue.choices(panel.mode), value=spec.id, label="Model", filterable=False, elem_classes="model",
     )

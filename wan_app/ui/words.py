@@ -32,6 +32,8 @@ FIELDS = {
     "num_inference_steps": "Inference steps",
     "guidance_scale": "Guidance scale",
     "model": "Model",
+    "licence": "Licence",
+    "download": "Download",
 }
 
 
@@ -132,6 +134,17 @@ def duration(seconds: float) -> str:
     """ "8 s", "2 min 5 s": a time as people say it, rounded to whole seconds, never below 1."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 90 else f"{whole // 60} min {whole % 60} s"
+
+
+def rough_time(minutes: float) -> str:
+    """ "about 10 s", "about 25 min", "about 3 hours": a prediction, no finer than it is."""
+    seconds = 60 * minutes
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if minutes < 90:
+        return f"about {minutes:.0f} min"
+    hours = minutes / 60
+    return f"about {hours:.0f} hours" if hours < 48 else f"about {hours / 24:.0f} days"
 
 
 def gigabytes(count: int) -> str:

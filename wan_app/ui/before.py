@@ -1,0 +1,193 @@
+"""What is told and done before the click: what the chosen model still needs, and whether the video fits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from wan_app.errors import InvalidRequest, WanAppError
+from wan_app.types import Character, GenerationRequest
+from wan_app.ui import card
+from wan_app.ui.gauge import gauge
+from wan_app.ui.handlers import Page, Updates
+from wan_app.ui.needs import Need, need_of
+from wan_app.ui.panel import Panel
+from wan_app.ui.words import parse_size, shape_choices
+
+log = logging.getLogger(__name__)
+Form = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Before:
+    """The gauges, licences and downloads of the making tabs; its methods are the event handlers.
+
+    Args:
+        local: as in `needs.need_of`. Handlers ask it too: a raw POST needs no button.
+    """
+
+    page: Page
+    timer: Any
+    local: bool
+
+    def inputs(self) -> list[Any]:
+        """What decides a video's cost, on every tab."""
+        return [one for panel in self.page.panels for one in panel.costing.values()]
+
+    def slot_outputs(self, panel: Panel) -> list[Any]:
+        """What a tab shows of its model's needs."""
+        one = panel.shelf
+        return [one.area, one.card, one.words, one.accept, one.download, one.stop]
+
+    def outputs(self) -> list[Any]:
+        """All that changes when a model comes or goes."""
+        panels = self.page.panels
+        slots = [part for panel in panels for part in self.slot_outputs(panel)]
+        rest = [part for panel in panels for part in (panel.gauge, panel.notice, panel.fields["model"])]
+        return [self.timer, self.page.table, *slots, *rest]
+
+    # --- whether it fits --------------------------------------------------------------------
+
+    def on_form(self, panel: Panel) -> Callable[..., str]:
+        """The handler of all inputs of a tab that cost something."""
+        return lambda *values: self._gauge(panel, dict(zip(panel.costing, values)))
+
+    def _gauge(self, panel: Panel, form: Form) -> str:
+        try:
+            return gauge(self.page.services.fit(self._request(panel, form)), self.page.catalogue.titles)
+        except WanAppError:
+            # Half-typed numbers; Generate names the field.
+            return ""
+        except Exception:
+            log.exception("the gauge failed")
+            return ""
+
+    def _request(self, panel: Panel, form: Form) -> GenerationRequest:
+        """As much of the request as a plan needs: no words, no files."""
+        spec = self.page.catalogue.chosen(panel.mode, form["model"])
+        sizes = [value for _, value in shape_choices(spec)]
+        # A model's change reaches the server before the shapes and pictures have followed it.
+        width, height = parse_size(form["size"] if form["size"] in sizes else sizes[0])
+        faces = sum(len(value) for name, value in form.items() if name.startswith("faces") and isinstance(value, list))
+        person = Character(name="character1", faces=(Path("face"),) * min(faces, spec.max_reference_images))
+        return GenerationRequest(
+            mode=panel.mode, prompt="", model=spec.id, width=width, height=height, seconds=form["seconds"],
+            num_inference_steps=form["num_inference_steps"], guidance_scale=form["guidance_scale"],
+            characters=(person,) if person.faces else (),
+        )
+
+    # --- what the model needs ---------------------------------------------------------------
+
+    def on_model(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of a tab's model list."""
+        return lambda model: self._slot(panel, self._need(panel, model))
+
+    def on_load(self, *values: Any) -> Updates:
+        """A page opens: everything, and the clock if something is on its way."""
+        return self._everything(self._forms(values))
+
+    def on_tick(self, *values: Any) -> Updates:
+        """At each look while a download lives."""
+        forms = self._forms(values)
+        if not self._live() or any(view.result for view in self.page.services.downloads() if self._awaited(view.model)):
+            return self._everything(forms)
+        updates: Updates = {self.timer: gr.skip()}  # Gradio takes no empty answer
+        for panel, form in zip(self.page.panels, forms):
+            need = self._need(panel, form["model"])
+            # Not where a licence is being read: the box would lose its tick.
+            if need.target:
+                updates |= self._slot(panel, need)
+        return updates
+
+    def on_accept(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of "Accept the licence": its words must be ticked, each time anew."""
+
+        def accept(ticked: Any, *values: Any) -> Updates:
+            forms = self._forms(values)
+            spec = self._chosen(panel, forms)
+            terms = self.page.catalogue.terms.get(spec.id)
+            try:
+                self._check_local()
+                if terms is None:
+                    raise InvalidRequest("licence", spec.id, "a model with a licence to accept")
+                if ticked is not True:
+                    raise InvalidRequest("licence", "no tick", "a tick at the sentence above, if it is true")
+                self.page.services.accept_licence(terms["id"], terms["words"])
+            except Exception as error:
+                return self._told(panel, spec.id, error)
+            return self._everything(forms)
+
+        return accept
+
+    def on_download(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of "Download"."""
+        return lambda *values: self._act(panel, values, self.page.services.download)
+
+    def on_stop(self, panel: Panel) -> Callable[..., Updates]:
+        """The handler of a download's "Stop"; its end is shown by the next tick."""
+        return lambda *values: self._act(panel, values, self.page.services.cancel_download)
+
+    def _act(self, panel: Panel, values: tuple[Any, ...], do: Callable[[str], Any]) -> Updates:
+        forms = self._forms(values)
+        spec = self._chosen(panel, forms)
+        try:
+            self._check_local()
+            if target := self._need(panel, spec.id).target:
+                do(target)
+        except Exception as error:
+            return self._told(panel, spec.id, error)
+        return self._everything(forms)
+
+    def _forms(self, values: tuple[Any, ...]) -> list[Form]:
+        rest = iter(values)
+        return [{name: next(rest, None) for name in panel.costing} for panel in self.page.panels]
+
+    def _chosen(self, panel: Panel, forms: list[Form]) -> Any:
+        return self.page.catalogue.chosen(panel.mode, forms[self.page.panels.index(panel)]["model"])
+
+    def _need(self, panel: Panel, model: Any) -> Need:
+        spec = self.page.catalogue.chosen(panel.mode, model)
+        return need_of(spec, self.page.catalogue, self.page.services.download_of, local=self.local)
+
+    def _live(self) -> bool:
+        return any(not view.ended for view in self.page.services.downloads())
+
+    def _awaited(self, model_id: str) -> bool:
+        """Whether the catalogue does not yet know that it is here."""
+        catalogue = self.page.catalogue
+        return model_id in catalogue.missing or (
+            model_id == catalogue.speech.get("id") and not catalogue.speech["available"]
+        )
+
+    def _everything(self, forms: list[Form]) -> Updates:
+        models = [form["model"] for form in forms]
+        updates: Updates = {self.timer: gr.Timer(active=self._live()), **self.page.refresh(models)}
+        for panel, form in zip(self.page.panels, forms):
+            updates |= self._slot(panel, self._need(panel, form["model"]))
+            updates[panel.gauge] = self._gauge(panel, form)
+        return updates
+
+    def _slot(self, panel: Panel, need: Need) -> Updates:
+        one = panel.shelf
+        words = gr.update(value=False, visible=bool(need.words), **({"label": need.words} if need.words else {}))
+        return {
+            one.area: gr.update(visible=bool(need.html)), one.card: f'<div class="needs">{need.html}</div>',
+            one.words: words, one.accept: gr.update(visible=bool(need.words)),
+            one.download: gr.update(visible=bool(need.download), value=need.download or "Download"),
+            one.stop: gr.update(visible=need.running and self.local),
+        }
+
+    def _told(self, panel: Panel, model: str, error: Exception) -> Updates:
+        if not isinstance(error, WanAppError):
+            log.error("a licence or a download failed", exc_info=error)
+        told = card.alert(*card.line_of(error))
+        return {panel.shelf.card: f'<div class="needs">{self._need(panel, model).html}{told}</div>'}
+
+    def _check_local(self) -> None:
+        if not self.local:
+            raise InvalidRequest("model", "a visitor's wish", "the one who runs this server")
