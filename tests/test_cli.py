@@ -404,3 +404,15 @@ def wait_for(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "weight"),
+    [("style.safetensors", "style.safetensors", 1.0), ("style.safetensors:-0.5", "style.safetensors", -0.5),
+     ("C:\\loras\\a.safetensors", "C:\\loras\\a.safetensors", 1.0), ("C:\\a.safetensors:.8", "C:\\a.safetensors", 0.8)],
+)  # fmt: skip
+def test_a_lora_is_a_file_and_perhaps_a_weight(text: str, file: str, weight: float) -> None:
+    args = cli._parser().parse_args(["generate", "text", "--prompt", "x", "--lora", text, "--preset", "fast"])
+    request = cli._request(args, None)
+    assert [(str(one.file), one.weight) for one in request.loras] == [(file, weight)]
+    assert request.preset == "fast" and request.guidance_until == 1.0

@@ -30,6 +30,8 @@ from wan_app.types import (
     GenerationRequest,
     JobEvent,
     Loading,
+    Lora,
+    Preset,
     Queued,
     Similarity,
     SoundtrackMode,
@@ -39,7 +41,7 @@ from wan_app.types import (
 # Flags of `generate` that are fields of the request under the same name.
 _FIELDS = (
     "prompt", "negative_prompt", "model", "weights", "width", "height", "seconds", "seed",
-    "num_inference_steps", "guidance_scale", "guidance_until", "image", "last_image", "say", "soundtrack",
+    "num_inference_steps", "guidance_scale", "guidance_until", "preset", "image", "last_image", "say", "soundtrack",
     "soundtrack_mode",
 )
 # Files after `--character NAME=` whose content says nothing are a voice by their names.
@@ -250,6 +252,9 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--guidance-scale", type=_number("guidance_scale"), metavar="G")
     add("--guidance-until", type=_number("guidance_until"), metavar="SHARE",
         help="share of the steps that are guided, 1 for all; a step without takes half the time (Wan)")
+    add("--preset", metavar="|".join(get_args(Preset)), help="fast: 4 steps with a distilled LoRA (14B of Wan)")
+    add("--lora", type=_lora, action="append", default=[], metavar="FILE[:WEIGHT]",
+        help="small weights over the model's own, 1 by default (Wan); repeat for more")
     add("--image", type=Path, metavar="F", help="first picture (image)")
     add("--last-image", type=Path, metavar="F", help="last picture (image)")
     add("--face", type=Path, action="append", default=[], metavar="F",
@@ -293,6 +298,8 @@ def _request(args: argparse.Namespace, stored: GenerationRequest | None) -> Gene
     if people := _people(args, stored.characters if stored else ()):
         given["characters"] = people
         given["consent"] = False  # the stored statement was about the stored faces and voices
+    if args.lora:
+        given["loras"] = tuple(args.lora)
     if args.consent:
         given["consent"] = True
     if args.sound_only:
@@ -314,6 +321,15 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         raise InvalidRequest("size", repr(text[:40]), "WIDTHxHEIGHT in pixels, for example 512x512") from None
     return width, height
+
+
+def _lora(text: str) -> Lora:
+    """`FILE` or `FILE:WEIGHT`; a colon before anything else is part of the name (C:\\...)."""
+    file, colon, weight = text.rpartition(":")
+    try:
+        return Lora(Path(file), float(weight)) if colon else Lora(Path(text))
+    except ValueError:
+        return Lora(Path(text))
 
 
 def _character(text: str) -> Character:

@@ -13,7 +13,7 @@ from typing import Any
 import wan_app
 from wan_app import fitted, sounds
 from wan_app.errors import ExportFailed
-from wan_app.families import registry, weights
+from wan_app.families import loras, registry, weights
 from wan_app.families.base import Output, Pipeline, Plan
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
@@ -60,7 +60,8 @@ def generate_video(
     output = Output(frames=None)
     if spec.native_audio or not request.sound_only:
         report(Loading(f"Getting {spec.title} ready"))
-        output, said = fitted.made(request, models, settings, report, clock)
+        full = loras.with_preset(request, spec, settings)
+        output, said = fitted.made(full, models, settings, report, clock)
         notes += said
     result = GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=0, height=0, num_frames=0, fps=0.0,

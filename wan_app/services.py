@@ -10,7 +10,7 @@ from typing import Any
 
 from wan_app import devices
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
-from wan_app.families import licences, registry, weights
+from wan_app.families import licences, loras, registry, weights
 from wan_app.families.fitting import fit_request
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
@@ -229,6 +229,7 @@ class Services:
             speech_weights.locate(speech_registry.get(), self.settings)
         if spec.native_audio or not request.sound_only:
             weights.locate(spec, self.settings, request.weights)
+            loras.check(loras.with_preset(request, spec, self.settings).loras, spec)
 
     def _settled(self, request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
         """The request with its pictures and sounds re-read into our own store, and what was mended in them."""
@@ -244,6 +245,7 @@ class Services:
         kept = replace(
             request, characters=tuple(people), soundtrack=soundtrack,
             weights=request.weights.absolute() if request.weights else None,
+            loras=tuple(replace(one, file=one.file.absolute()) for one in request.loras),
             image=self._kept(request.image, "image"), last_image=self._kept(request.last_image, "last_image"),
         )
         return kept, tuple(notes)

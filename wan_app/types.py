@@ -10,6 +10,7 @@ Mode = Literal["text", "image", "reference"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 # auto: the sound of a model which has none of its own, quietly under the sound of one which has.
 SoundtrackMode = Literal["auto", "mix", "replace"]
+Preset = Literal["quality", "fast"]
 JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
@@ -25,6 +26,14 @@ class Character:
     voice: Path | None = None
 
 
+@dataclass(frozen=True)
+class Lora:
+    """Small weights over a model's own: a .safetensors file, and how strongly it counts."""
+
+    file: Path
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One video to make.
@@ -36,7 +45,7 @@ class GenerationRequest:
     they point into the app's own store of inputs, named by content hash.
 
     `guidance_until` is the share of the steps, from the first one on, that are guided: without guidance
-    a step takes half the time.
+    a step takes half the time. `preset` "fast" is a few steps with the LoRA that the model's row names.
 
     `say` is what is spoken; a line in the prompt (`character1 says "..."`) does the same.
     `soundtrack` is laid under the whole clip. `sound_only` asks for the voice alone, as a WAV
@@ -56,6 +65,8 @@ class GenerationRequest:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     guidance_until: float = 1.0
+    preset: Preset = "quality"
+    loras: tuple[Lora, ...] = ()
     image: Path | None = None
     last_image: Path | None = None
     characters: tuple[Character, ...] = ()
@@ -76,6 +87,7 @@ class GenerationRequest:
         for name in ("weights", "image", "last_image", "soundtrack"):
             if known.get(name) is not None:
                 known[name] = Path(known[name])
+        known["loras"] = tuple(Lora(Path(one["file"]), one["weight"]) for one in known.get("loras", ()))
         known["characters"] = tuple(
             Character(
                 name=one["name"],

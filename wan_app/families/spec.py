@@ -12,7 +12,7 @@ from typing import Any, get_args
 from wan_app.errors import InvalidRequest
 from wan_app.families.costs import Costs
 from wan_app.families.speech.lines import spoken_lines
-from wan_app.types import MODES, GenerationRequest, Mode, SoundtrackMode
+from wan_app.types import MODES, GenerationRequest, Mode, Preset, SoundtrackMode
 
 MAX_SEED = 2**31 - 1
 # A clip smaller than this is enlarged as it is written: phones show 128 px as a stamp, and the
@@ -36,6 +36,18 @@ class Shape:
     label: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fast:
+    """What the preset `fast` runs: a distilled LoRA, few steps, no guidance. `files` lie in `repository`."""
+
+    repository: str
+    files: tuple[str, ...]
+    download_bytes: int
+    licence: str = "Apache-2.0"
+    num_inference_steps: int = 4
+    flow_shift: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +108,10 @@ class ModelSpec:
     image_with_reference: bool = True
     # Whether guidance can end before the last step (`guidance_until`).
     guidance_can_end: bool = False
+    # Whether files of small weights can be laid over its own (`loras`).
+    takes_loras: bool = False
+    # What `preset` "fast" is for this model, if there is such a thing.
+    fast: Fast | None = None
 
     def frames_for(self, seconds: float) -> int:
         """The frame count on the grid nearest to `seconds`, within this model's range."""
@@ -150,14 +166,16 @@ class ModelSpec:
         """
         width, height = self._size(request.width, request.height)
         num_frames = self._frames(request.num_frames, request.seconds)
+        few = self._preset(request.preset)
         steps = check_number(
             "num_inference_steps",
-            self.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps,
+            (few or self).num_inference_steps if request.num_inference_steps is None else request.num_inference_steps,
             1, self.max_inference_steps, whole=True,
         )
+        # Distilled weights have the guidance in them.
+        usual = 1.0 if few else self.guidance_scale
         guidance = check_number(
-            "guidance_scale",
-            self.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+            "guidance_scale", usual if request.guidance_scale is None else request.guidance_scale,
             1.0, self.max_guidance_scale,
         )
         until = check_number("guidance_until", request.guidance_until, MIN_GUIDED_SHARE, 1.0)
@@ -168,6 +186,13 @@ class ModelSpec:
             num_frames=num_frames, seconds=self.seconds_of(num_frames),
             num_inference_steps=int(steps), guidance_scale=float(guidance),
         )
+
+    def _preset(self, preset: Any) -> Fast | None:
+        if preset not in get_args(Preset):
+            raise InvalidRequest("preset", repr(preset)[:40], "one of " + ", ".join(get_args(Preset)))
+        if preset == "fast" and self.fast is None:
+            raise InvalidRequest("preset", "fast", f"quality: there is no fast one for {self.id}")
+        return self.fast if preset == "fast" else None
 
     def to_json(self) -> dict[str, Any]:
         """The row that `models --json` prints, without `available`."""
@@ -187,6 +212,7 @@ class ModelSpec:
             "max_reference_images": self.max_reference_images,
             "max_characters": self.max_characters, "max_voices": self.max_voices,
             "num_inference_steps": self.num_inference_steps, "guidance_scale": self.guidance_scale,
+            "presets": ["quality", "fast"] if self.fast else ["quality"], "takes_loras": self.takes_loras,
         }
 
     def _check_task(self, request: GenerationRequest) -> None:

@@ -52,6 +52,7 @@ _SMALL = ModelSpec(
     pipeline_class="WanVACEPipeline",
     costs=VACE_1_3B,
     guidance_can_end=True,
+    takes_loras=True,
 )
 
 SPECS = (

@@ -9,7 +9,7 @@ from typing import Any
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.costs import WAN_1_3B, WAN_14B, WAN_14B_IMAGE
 from wan_app.families.frames import cover
-from wan_app.families.spec import ModelSpec, Shape
+from wan_app.families.spec import Fast, ModelSpec, Shape
 from wan_app.families.wan_base import AREA_480P, WanRunner, load_pipeline, shift_by_size
 from wan_app.types import GenerationRequest
 
@@ -18,6 +18,18 @@ SHAPES_720P = (
     Shape("Wide 720p", 1280, 720),
     Shape("Tall 720p", 720, 1280),
     Shape("Square 720p", 960, 960),
+)
+
+# 4 steps without guidance, distilled by the lightx2v authors; published for the 14B models only.
+_FAST_TEXT = Fast(
+    repository="lightx2v/Wan2.1-T2V-14B-StepDistill-CfgDistill-Lightx2v",
+    files=("loras/Wan21_T2V_14B_lightx2v_cfg_step_distill_lora_rank64.safetensors",),
+    download_bytes=630_000_000,
+)
+_FAST_IMAGE = Fast(
+    repository="lightx2v/Wan2.1-I2V-14B-480P-StepDistill-CfgDistill-Lightx2v",
+    files=("loras/Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64.safetensors",),
+    download_bytes=740_000_000,
 )
 
 _TEXT_SMALL = ModelSpec(
@@ -54,6 +66,7 @@ _TEXT_SMALL = ModelSpec(
     pipeline_class="WanPipeline",
     costs=WAN_1_3B,
     guidance_can_end=True,
+    takes_loras=True,
 )
 
 _IMAGE_480P = replace(
@@ -75,6 +88,7 @@ _IMAGE_480P = replace(
     flow_shift=3.0,
     pipeline_class="WanImageToVideoPipeline",
     costs=WAN_14B_IMAGE,
+    fast=_FAST_IMAGE,
 )
 
 SPECS = (
@@ -95,6 +109,7 @@ SPECS = (
         guidance_scale=5.0,
         flow_shift=5.0,
         costs=WAN_14B,
+        fast=_FAST_TEXT,
     ),
     _IMAGE_480P,
     replace(
@@ -107,6 +122,7 @@ SPECS = (
         memory={"none": 57_100_000_000, "int8": 36_300_000_000, "nf4": 27_600_000_000},
         shapes=(*SHAPES_720P, *SHAPES_480P),
         max_area=1280 * 720,
+        fast=replace(_FAST_IMAGE, repository="lightx2v/Wan2.1-I2V-14B-720P-StepDistill-CfgDistill-Lightx2v"),
     ),
 )
 

@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.costs import WAN_5B, WAN_A14B
-from wan_app.families.spec import ModelSpec, Shape
+from wan_app.families.spec import Fast, ModelSpec, Shape
 from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
 from wan_app.families.wan_base import WanRunner, load_pipeline
 from wan_app.types import GenerationRequest
 
 if TYPE_CHECKING:
     import torch
+
+# One file for each expert, told apart by their names.
+_EXPERTS = ("high_noise_model.safetensors", "low_noise_model.safetensors")
+_FAST_TEXT = Fast(
+    repository="lightx2v/Wan2.2-Lightning",
+    files=tuple(f"Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1/{name}" for name in _EXPERTS),
+    download_bytes=2_450_000_000,
+)
+_FAST_IMAGE = replace(
+    _FAST_TEXT, files=tuple(f"Wan2.2-I2V-A14B-4steps-lora-rank64-Seko-V1/{name}" for name in _EXPERTS)
+)
 
 _TI2V = ModelSpec(
     id="wan2.2-ti2v-5b",
@@ -51,6 +62,7 @@ _TI2V = ModelSpec(
     pipeline_class="WanPipeline",
     costs=WAN_5B,
     guidance_can_end=True,
+    takes_loras=True,
 )
 
 _TEXT_A14B = replace(
@@ -77,6 +89,7 @@ _TEXT_A14B = replace(
     guidance_scale=4.0,
     flow_shift=12.0,
     costs=WAN_A14B,
+    fast=_FAST_TEXT,
 )
 
 SPECS = (
@@ -93,6 +106,7 @@ SPECS = (
         guidance_scale=3.5,
         flow_shift=5.0,
         pipeline_class="WanImageToVideoPipeline",
+        fast=_FAST_IMAGE,
     ),
 )
 

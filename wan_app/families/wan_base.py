@@ -12,6 +12,7 @@ from wan_app.families.base import Numbers, Output, Plan, numbers_of
 from wan_app.families.checkpoints import load_component
 from wan_app.families.costs import costs_of
 from wan_app.families.frames import keep_given
+from wan_app.families.loras import applied
 from wan_app.families.previews import LatentPreview, denormalise
 from wan_app.families.residency import OneResident, stream_blocks
 from wan_app.families.running import Progress, interruptible
@@ -113,7 +114,8 @@ class WanRunner:
             conditions = self.conditions(request, numbers)
             if conditions:
                 report(Loading("Looking at the pictures"))
-            latents = self._denoise(numbers, embeds, conditions, report)
+            with applied(request.loras, transformers_of(self.pipe), self.plan.device):
+                latents = self._denoise(request, embeds, conditions, report)
             report(Exporting("Decoding"))
             self._make_room()
             frames = self._decode(latents)
@@ -159,20 +161,23 @@ class WanRunner:
             self.residents.rest()
 
     def _denoise(
-        self, numbers: Numbers, embeds: dict[str, Any], conditions: dict[str, Any], report: Reporter
+        self, request: GenerationRequest, embeds: dict[str, Any], conditions: dict[str, Any], report: Reporter
     ) -> torch.Tensor:
         """Normalised latents (1, C, F, h, w), without the extra frames in front."""
         import torch
         from diffusers import UniPCMultistepScheduler
 
+        numbers = numbers_of(request)
+        few = self.spec.fast if request.preset == "fast" else None
         self.pipe.scheduler = UniPCMultistepScheduler.from_config(
             self.pipe.scheduler.config,
-            flow_shift=self.flow_shift(numbers),
+            flow_shift=few.flow_shift if few else self.flow_shift(numbers),
             prediction_type="flow_prediction",
             use_flow_sigmas=True,
         )
         extra = self.extra_frames(conditions)
-        self.kernels.compile_for(self._tflop(numbers, extra))
+        # Each LoRA is other code for the compiler, block by block.
+        self.kernels.compile_for(0.0 if request.loras else self._tflop(numbers, extra))
         latents = self.run(
             conditions,
             **embeds,

@@ -60,6 +60,16 @@ def locate(spec: ModelSpec, settings: Settings, override: Path | None = None) ->
     return folder
 
 
+def locate_file(repository: str, name: str, settings: Settings) -> Path | None:
+    """One file of a repository on this machine, as `locate` looks for folders; None if it is not here."""
+    if settings.weights_dir is not None and (settings.weights_dir / repository / name).is_file():
+        return settings.weights_dir / repository / name
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, name)
+    return Path(found) if isinstance(found, str) else None
+
+
 def check_folder(spec: ModelSpec, folder: Path) -> None:
     """Raise ModelUnavailable, naming the file, unless every component of the pipeline is there."""
     try:
@@ -169,12 +179,12 @@ def check_tensors(spec: HasId, folder: Path) -> None:
         why = f" (only {pickles[0]}: pickles are never opened)" if pickles else ""
         raise ModelUnavailable(f"{spec.id}: {folder} has no .safetensors file{why}")
     for file in files:
-        problem = _problem_with_tensors(file)
+        problem = problem_with_tensors(file)
         if problem:
             raise ModelUnavailable(f"{spec.id}: {file} {problem}; fetch it again")
 
 
-def _problem_with_tensors(file: Path) -> str | None:
+def problem_with_tensors(file: Path) -> str | None:
     """What is wrong with a safetensors file, judged by its header and its length; None if nothing."""
     if not file.is_file():
         return "is missing"

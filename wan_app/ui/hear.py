@@ -17,6 +17,7 @@ import gradio as gr
 
 from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
 from wan_app.families import registry
+from wan_app.families.spec import MAX_SAY_CHARACTERS
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import Character, GenerationRequest
 from wan_app.ui import card
@@ -134,9 +135,9 @@ def voice_test(name: str, voice: Any, *, say: Any, model: Any, consent: Any) -> 
 def words_of(slot: int, say: Any, slots: int) -> Any:
     """What is heard of the character of `slot`: its own lines, or those without a name, or WORDS.
 
-    What is no text is left as it is, for `Services.submit` to tell.
+    What is no text, or too long a one, is left as it is, for `Services.submit` to tell.
     """
-    if not say or not isinstance(say, str):
+    if not say or not isinstance(say, str) or len(say) > MAX_SAY_CHARACTERS:
         return say or WORDS
     name, names = f"character{slot}", [f"character{number}" for number in range(1, slots + 1)]
     # In a video words without a name are the first one's. A test speaks them where there are none of its own.
