@@ -82,6 +82,34 @@ def test_it_fetches_what_the_model_needs_and_nothing_else(hub: FakeHub, settings
     assert told[0] == Downloading(index, done.total) and told[-1].done == done.total  # type: ignore[attr-defined]
 
 
+def test_the_hub_library_finds_what_lies_in_its_cache(hub: FakeHub, tmp_path: Path) -> None:
+    from huggingface_hub import scan_cache_dir, snapshot_download
+
+    folder = download(MODEL, Settings(data_dir=tmp_path), Recorder(), HASTE).folder
+    cache = tmp_path / "cache"
+    assert snapshot_download(REPOSITORY, cache_dir=cache, local_files_only=True) == str(folder)
+    scanned = scan_cache_dir(cache)
+    assert not scanned.warnings
+    (repository,) = scanned.repos
+    assert repository.repo_id == REPOSITORY and repository.nb_files == len(needed())
+    assert repository.size_on_disk == sum(map(len, needed().values()))
+
+
+def test_a_newer_commit_fetches_only_what_changed(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    old = download(MODEL, settings, Recorder(), HASTE).folder
+    monkeypatch.setattr("tests.families.fake_hub.COMMIT", "beef" * 10)
+    hub.repositories[REPOSITORY]["vae/config.json"] = b'{"_class_name": "AutoencoderKLWan", "new": 1}'
+    monkeypatch.setattr(module, "_whole", lambda *_: None)
+    hub.asked.clear()
+    new = download(MODEL, settings, Recorder(), HASTE).folder
+    assert hub.files_asked() == ["model_index.json", "vae/config.json"] and new.name == "beef" * 10 and old.is_dir()
+    assert weights.locate(registry.get(MODEL), settings) == new
+    assert contents(new).keys() == needed().keys()
+
+
 def test_a_model_that_is_here_asks_nothing_of_the_hub(hub: FakeHub, settings: Settings) -> None:
     folder = download(MODEL, settings, Recorder(), HASTE).folder
     hub.asked.clear()
