@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import FakePipeline
 from wan_app.errors import Cancelled, ExportFailed, OutOfMemory
 from wan_app.families.base import Plan
-from wan_app.runtime.models import ModelManager
+from wan_app.runtime.models import ModelManager, Room
 
 CPU = Plan()
 
@@ -72,3 +72,69 @@ def test_a_failed_load_leaves_room_for_the_next(loaded):
     with manager.lease("big", CPU) as pipeline:
         assert not pipeline.closed
     assert len(tries) == 2
+
+
+# --- Several at once -------------------------------------------------------------------------
+
+
+class Shelf:
+    """A manager without the rule that one model is loaded at a time."""
+
+    def __init__(self):
+        self.loads, self.models = [], {}
+        self.manager = ModelManager(self.load)
+
+    def load(self, model_id, plan, weights):
+        self.loads.append(model_id)
+        self.models[model_id] = FakePipeline()
+        return self.models[model_id]
+
+    def use(self, model_id, need, free=10, plan=CPU):
+        with self.manager.lease(model_id, plan, room=Room(need, free)):
+            pass
+
+    @property
+    def open(self):
+        return {name for name, one in self.models.items() if not one.closed}
+
+
+def test_models_stay_while_there_is_room():
+    shelf = Shelf()
+    for model_id in ("a", "b", "a", "b"):
+        shelf.use(model_id, need=4)
+    assert shelf.loads == ["a", "b"] and shelf.open == {"a", "b"} and shelf.manager.loaded == "b"
+
+
+def test_the_longest_unused_goes_first_and_only_as_many_as_must():
+    shelf = Shelf()
+    for model_id in ("a", "b", "a"):
+        shelf.use(model_id, need=4)
+    shelf.use("c", need=4)
+    assert shelf.open == {"a", "c"}
+    shelf.use("d", need=10)
+    assert shelf.open == {"d"}
+
+
+def test_a_larger_run_of_a_loaded_model_pushes_others_out():
+    shelf = Shelf()
+    shelf.use("a", need=4)
+    shelf.use("b", need=4)
+    shelf.use("a", need=8)
+    assert shelf.loads == ["a", "b"] and shelf.open == {"a"}
+
+
+def test_of_one_model_there_is_never_a_second_copy():
+    shelf = Shelf()
+    shelf.use("a", need=1)
+    first = shelf.models["a"]
+    shelf.use("a", need=1, plan=Plan(quantization="nf4"))
+    assert first.closed and shelf.manager.plan_of("a") == Plan(quantization="nf4")
+    assert shelf.manager.plan_of("a", Path("/elsewhere")) is None and shelf.manager.plan_of("b") is None
+
+
+def test_an_error_of_one_model_leaves_the_others():
+    shelf = Shelf()
+    shelf.use("a", need=1)
+    with pytest.raises(RuntimeError), shelf.manager.lease("b", CPU, room=Room(1, 10)):
+        raise RuntimeError
+    assert shelf.open == {"a"} and shelf.manager.loaded == "a"

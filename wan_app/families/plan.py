@@ -35,6 +35,7 @@ _BUS = 12e9  # bytes a second from RAM to the card
 _DISK = 1e9  # bytes a second from disk
 _CPU_TFLOPS = 0.2  # the processor beside a card, reading a prompt
 _DECODE_FLOP = 1e6  # for each pixel of each frame, where the costs don't tell
+_OVERLAP = 1.8  # tiles of 256 pixels every 192 are decoded where they meet more than once
 # Free memory that is left alone: estimates err, and other programs breathe.
 _SPARE = 0.97
 
@@ -99,7 +100,8 @@ class Fit:
         plan = {name: getattr(self.plan, name) for name in ("device", "quantization", "offload", "vae_tiling")}
         return {
             "model": self.model, "fits": self.fits, "reason": self.reason, "instead": list(self.instead),
-            "plan": plan, "predicted": asdict(self.predicted), "measured": self.measured,
+            "plan": plan, "predicted": asdict(self.predicted) | {"minutes": round(self.predicted.minutes, 2)},
+            "measured": self.measured,
             "request": asdict(self.work), "machine": asdict(self.machine),
         }
 
@@ -136,9 +138,15 @@ def plans(spec: ModelSpec, costs: Costs, machine: Machine) -> Iterator[Plan]:
         # bitsandbytes works on cards; without one there is only RAM to put things in.
         if quantization != "none" and not (card and quantization in spec.memory):
             continue
-        for offload in costs.offloads if card else ("none",):
-            for vae_tiling in (True, False) if costs.decode else (True,):
+        for offload in offloads(costs, quantization) if card else ("none",):
+            for vae_tiling in (False, True) if costs.decode else (True,):
                 yield Plan(device=machine.device, quantization=quantization, offload=offload, vae_tiling=vae_tiling)
+
+
+def offloads(costs: Costs, quantization: str) -> tuple[str, ...]:
+    """The ways that work with a quantization, least first."""
+    # bitsandbytes' int8 layers keep a second hold on their weights, so that nothing is freed as blocks go.
+    return tuple(one for one in costs.offloads if not (one == "group" and quantization == "int8"))
 
 
 def _overflow(cost: Prediction, machine: Machine) -> float:
@@ -172,7 +180,7 @@ def predict(
         ratio = measured.ratio(machine.name, spec.id, plan)
         vram, ram, seconds = int(vram * ratio.vram), int(ram * ratio.ram), seconds * ratio.seconds
     return Prediction(
-        vram=vram, ram=ram, disk=download + (0 if loaded else copy), download=download, minutes=round(seconds / 60, 2)
+        vram=vram, ram=ram, disk=download + (0 if loaded else copy), download=download, minutes=seconds / 60
     )
 
 
@@ -222,7 +230,8 @@ def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: 
     if plan.offload == "group":
         step = 1.05 * max(step, one / _BUS)
     seconds = step * work.num_inference_steps * (2 if work.guided else 1)
-    seconds += work.pixels * (costs.decode.flop if costs.decode else _DECODE_FLOP) / 1e12 / rate
+    decoding = costs.decode.flop if costs.decode else _DECODE_FLOP
+    seconds += work.pixels * decoding * (_OVERLAP if plan.vae_tiling else 1) / 1e12 / rate
     prompts = 2 if work.guided else 1
     reading = prompts * 2 * costs.text_encoder.parameters * 512 / 1e12
     on_card = card and plan.offload in ("none", "model")
@@ -231,7 +240,8 @@ def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: 
         seconds += costs.text_encoder.bytes() / _DISK
     if plan.offload == "model":
         seconds += 3 * one / _BUS + costs.text_encoder.bytes(plan.quantization) / _DISK
-    return seconds + (0.0 if loaded else _weights(costs, plan.quantization) / _DISK)
+    # As stored, whatever the quantization: else fewer bits would be taken for the sake of loading alone.
+    return seconds + (0.0 if loaded else _weights(costs, "none") / _DISK)
 
 
 # --- Words -----------------------------------------------------------------------------------
@@ -320,9 +330,14 @@ def step_down(plan: Plan, spec: ModelSpec, costs: Costs | None = None) -> tuple[
         return replace(plan, vae_tiling=True), "decoding in tiles"
     if not _on_card(plan):
         return None
-    if plan.offload != costs.offloads[-1]:
-        return replace(plan, offload=costs.offloads[-1]), WORDS[costs.offloads[-1]]
+    strongest = offloads(costs, plan.quantization)[-1]
+    if plan.offload != strongest:
+        return replace(plan, offload=strongest), WORDS[strongest]
     for smaller in QUANTIZATIONS[QUANTIZATIONS.index(plan.quantization) + 1 :]:
         if smaller in spec.memory:
-            return replace(plan, quantization=smaller), f"weights of {'8' if smaller == 'int8' else '4'} bits"
+            # Of as many parts off the card as its own layers allow.
+            offload = max(plan.offload, offloads(costs, smaller)[-1], key=costs.offloads.index)
+            if offload in offloads(costs, smaller):
+                stepped = replace(plan, quantization=smaller, offload=offload)
+                return stepped, f"weights of {'8' if smaller == 'int8' else '4'} bits"
     return None

@@ -58,7 +58,7 @@ class WanWords:
         known = {one: embeds for one in prompts if (embeds := self._cache.get(one)) is not None}
         # Each once, in their order.
         if unread := [one for one in dict.fromkeys(prompts) if one not in known]:
-            with self._encoder() as encoder, interruptible(self._model_id, [encoder], {"UMT5Block"}, report):
+            with self._encoder(report):
                 for one in unread:
                     embeds, _ = self._pipe.encode_prompt(
                         prompt=one, do_classifier_free_guidance=False, max_sequence_length=_MAX_TOKENS
@@ -69,10 +69,10 @@ class WanWords:
         return [known[one].to(self._plan.device) for one in prompts]
 
     @contextmanager
-    def _encoder(self) -> Iterator[Any]:
-        """The text encoder, in the pipeline for as long as it reads."""
+    def _encoder(self, report: Reporter) -> Iterator[None]:
+        """A text encoder in the pipeline for as long as it reads."""
         if self._pipe.text_encoder is not None:
-            yield self._pipe.text_encoder
+            yield
             return
         with faults_as_ours(self._model_id, self._plan, str(self._weights / "text_encoder")):
             encoder = load_text_encoder(self._plan, self._weights)
@@ -80,7 +80,9 @@ class WanWords:
                 encoder.to(self._plan.device)
         self._pipe.text_encoder = encoder
         try:
-            yield encoder
+            # The blocks of one that stays are the runner's to watch.
+            with interruptible(self._model_id, [encoder], {"UMT5Block"}, report):
+                yield
         finally:
             self._pipe.text_encoder = None
             del encoder
