@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,3 +63,39 @@ def test_normalise_and_back() -> None:
     there = normalise(KnownVae(), latents)
     assert torch.allclose(there, (latents - 0.3) / 2.0)
     assert torch.allclose(denormalise(KnownVae(), there), latents, atol=1e-6)
+
+
+def test_a_trained_autoencoder_is_shown_as_its_frames_are(picture: Path) -> None:
+    """The fit sees only random patches of colour; here it is held against a picture, on the bundled model."""
+    import torch
+
+    from wan_app import settings
+    from wan_app.likeness.autoencoder import LikenessAutoencoder
+
+    vae = LikenessAutoencoder.from_pretrained(settings.ASSETS / "pocket" / "vae").eval()
+    preview = LatentPreview.solve(vae.encode, cell=8, frames=5)
+    with Image.open(picture) as given:
+        pixels = torch.from_numpy(np.array(given.convert("RGB").resize((128, 96)))).float() / 127.5 - 1
+    clip = pixels.permute(2, 0, 1)[None, :, None].expand(-1, -1, 5, -1, -1)
+    with torch.no_grad():
+        latents = vae.encode(clip)
+    shown = Image.open(io.BytesIO(preview.jpeg(latents))).resize((16, 12), Image.Resampling.BOX)
+    wanted = torch.nn.functional.avg_pool2d(clip[:, :, 0], 8)[0].permute(1, 2, 0).numpy() * 127.5 + 127.5
+    psnr = 10 * np.log10(255**2 / np.mean((np.asarray(shown) - wanted) ** 2))
+    # Measured: 37.8 dB through the JPEG, and 39 to 44 dB without it on three clips of its own world.
+    assert psnr > 32
+
+
+def test_a_preview_costs_next_to_nothing() -> None:
+    """A step of the smallest Wan takes 0.7 s on the fastest card; the aim is 1 % of a step."""
+    import time
+
+    import torch
+
+    preview, latents = LatentPreview.fit(KnownVae()), torch.randn(1, CHANNELS, 21, 60, 104)
+    times = []
+    for _ in range(5):
+        began = time.thread_time()
+        preview.jpeg(latents)
+        times.append(time.thread_time() - began)
+    assert min(times) < 0.007

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_what_cannot_be_shown_or_heard_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=said):
         reference(spec, *people, **wanted)
+
+
+def test_words_are_looked_for_in_what_was_checked() -> None:
+    begin = time.perf_counter()
+    request = reference(SILENT, ANN, say="\n" * 20_000 + "Hello")
+    assert request.say == "Hello" and time.perf_counter() - begin < 5
 
 
 def test_sound_alone_has_no_soundtrack() -> None:

@@ -73,7 +73,7 @@ def test_each_voice_is_heard_with_its_own_lines(
     assert services.submitted[0].say == heard
 
 
-@pytest.mark.parametrize("say", ["\n" * 100_000 + "x", 5, ["x"]])
+@pytest.mark.parametrize("say", ["x" + "\n" * 100_000 + "x", 5, ["x"]])
 def test_words_that_are_none_are_told(hearing: Hearing, upload: dict[str, str], say: Any) -> None:
     assert 'data-field="say"' in card(hearing, hearing.on_hear(1)(ME, upload, say, "pocket", True))
 

@@ -150,7 +150,8 @@ class ModelSpec:
             "negative_prompt", request.negative_prompt, self.max_negative_prompt_characters
         )
         say = check_text("say", request.say, MAX_SAY_CHARACTERS)
-        self._check_sound(request)
+        # As they were checked: a million newlines around a word take minutes to look through.
+        self._check_sound(replace(request, prompt=prompt, say=say))
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         return replace(
             self.sized(request), prompt=prompt, negative_prompt=negative, say=say,

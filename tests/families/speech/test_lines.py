@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ ANNA = Character(name="Anna", voice=Path("b.wav"))
 def lines(prompt: str = "a park", say: str = "", people: tuple[Character, ...] = (ANN, ANNA)) -> list[tuple]:
     request = GenerationRequest(mode="reference", prompt=prompt, say=say, characters=people)
     return [tuple(line) for line in spoken_lines(request)]
+
+
+def test_empty_lines_take_no_time() -> None:
+    begin = time.perf_counter()
+    assert lines(say="\n" * 20_000 + " Ann : Hi") == [("Ann", "Hi")] and time.perf_counter() - begin < 5
 
 
 @pytest.mark.parametrize("prompt, said", [

@@ -59,7 +59,7 @@ class _Cast:
 
     def script(self, say: str) -> Iterator[Line]:
         """`Ann: Hello.` and `Ben: Hi.` on lines of their own; or words without a name."""
-        before, *cues = re.split(rf"^\s*({self._any})\s*:", say, flags=re.IGNORECASE | re.MULTILINE)
+        before, *cues = re.split(rf"^[^\S\n]*({self._any})[^\S\n]*:", say, flags=re.IGNORECASE | re.MULTILINE)
         for name, words in ((self._first, before), *zip(cues[0::2], cues[1::2])):
             if text := " ".join(words.split()):
                 yield Line(self._names.get((name or "").lower(), name), text)
