@@ -90,7 +90,7 @@ class Listening:
             "without_a_voice": self._without_a_voice(),
         }
 
-    def _without_a_voice(self, count: int = 8) -> dict:
+    def _without_a_voice(self, count: int = 6) -> dict:
         """Of clips made from words alone: how many can be heard, and whether it is speech when somebody talks."""
         spoken: list[float] = []
         quiet: list[float] = []
