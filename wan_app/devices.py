@@ -163,7 +163,7 @@ def _card(device: str, own_pid: int | None) -> tuple[str, int, int] | None:
         return cuda.get_device_name(device), total, free + cuda.memory_reserved(device)
     number = device.partition(":")[2] or "0"
     rows = _nvidia_smi("--query-gpu=name,memory.total,memory.free", number)
-    if not rows:
+    if not rows or not (rows[0][1].isdigit() and rows[0][2].isdigit()):
         return None
     name, total, free = rows[0]
     own = sum(int(used) for pid, used in _nvidia_smi("--query-compute-apps=pid,used_memory", number)
