@@ -41,6 +41,7 @@ T = TypeVar("T")
 _READ = 4 * 1024 * 1024
 # Bytes a second below which a new connection is worth trying: ten gigabytes would take four months.
 _CRAWL = 1000
+_FIRST_TRIES = 2
 # What a server says when another try may go better.
 _PASSING = frozenset((408, 416, 425, 429))
 # A name in a listing becomes a path here, and a hash the name of a file.
@@ -212,7 +213,8 @@ class Hub:
             hf_raise_for_status(response)
             return _read_listing(repository, response.content)
 
-        return await self._persist(ask, lambda: 0, repository)
+        # Nothing has begun yet: whoever asked is told soon.
+        return await self._persist(ask, lambda: 0, repository, tries=min(_FIRST_TRIES, self._patience.tries))
 
     async def fetch(self, file: HubFile, path: Path, on_bytes: Callable[[int], None]) -> None:
         """Make `path` the whole file, going on with what is there.
@@ -224,7 +226,8 @@ class Hub:
             StorageError: the disk does not take it.
         """
         async with Part(path, file) as part:
-            await self._persist(lambda: self._stream(part, on_bytes), lambda: part.size, file.repository)
+            attempt, tries = lambda: self._stream(part, on_bytes), self._patience.tries
+            await self._persist(attempt, lambda: part.size, file.repository, tries=tries)
 
     async def _stream(self, part: Part, on_bytes: Callable[[int], None]) -> None:
         file, told = part.file, part.size
@@ -251,9 +254,11 @@ class Hub:
         finally:
             on_bytes(part.size - told)
 
-    async def _persist(self, attempt: Callable[[], Awaitable[T]], progress: Callable[[], int], repository: str) -> T:
-        """Try until it works; faults that more tries would not mend, or too many without progress, are told."""
-        best, tries = progress(), 0
+    async def _persist(
+        self, attempt: Callable[[], Awaitable[T]], progress: Callable[[], int], repository: str, *, tries: int
+    ) -> T:
+        """Try until it works; faults that more tries would not mend, or `tries` without progress, are told."""
+        best, failed = progress(), 0
         while True:
             try:
                 return await attempt()
@@ -261,14 +266,14 @@ class Hub:
                 if not _may_pass(error):
                     raise ModelUnavailable(self._explained(error, repository)) from error
                 if progress() > best:
-                    best, tries = progress(), 0
-                tries += 1
-                if tries > self._patience.tries:
+                    best, failed = progress(), 0
+                failed += 1
+                if failed > tries:
                     raise ModelUnavailable(
-                        f"{self._model_id}: the download stopped ({_said(error)}, {tries} tries); what came so far "
-                        f"is kept: python -m wan_app download {self._model_id} goes on with it"
+                        f"{self._model_id}: the download from {constants.ENDPOINT} stopped ({_said(error)}, {failed} "
+                        f"tries); what came so far is kept: python -m wan_app download {self._model_id} goes on with it"
                     ) from error
-                wait = self._wait(error, tries)
+                wait = self._wait(error, failed)
                 said = _said(error)
             self._notice(f"The connection to the hub broke off ({said}); trying again in {wait:.0f} s")
             await asyncio.sleep(wait)
