@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from wan_app.devices import Machine
-from wan_app.families import registry
+from wan_app.families import registry, tables
 from wan_app.families.base import Plan
 from wan_app.families.costs import costs_of
 from wan_app.families.measured import Measured
@@ -69,6 +70,14 @@ def test_a_larger_request_takes_more_of_everything():
         for one in (work(LARGE), work(LARGE, width=1280, height=720))
     )
     assert large.vram > small.vram and large.ram > small.ram and large.minutes > 3 * small.minutes
+
+
+def test_guidance_that_ends_early_saves_its_share():
+    whole, short, none = (
+        predict(LARGE, LARGE.costs, Plan(device="cuda"), work(LARGE, **one), CPU.instead(80), loaded=True).minutes
+        for one in ({}, {"guidance_until": 0.5}, {"guided": False})
+    )
+    assert short == pytest.approx((whole + none) / 2, rel=0.01) and none < 0.55 * whole
 
 
 def test_without_a_card_there_is_only_memory():
@@ -205,3 +214,8 @@ def test_the_table_has_a_row_for_each_model_and_a_column_for_each_card():
     lines = fit_tables(64).splitlines()
     assert all(line.count("|") == len(CARDS) + 2 for line in lines[:-2])
     assert all(any(f"`{spec.id}`" in line for line in lines) for spec in registry.specs().values() if not spec.bundled)
+
+
+def test_the_committed_table_is_todays():
+    committed = (Path(tables.__file__).parent / "FIT.md").read_text(encoding="utf-8")
+    assert fit_tables() in committed, "python -m wan_app fit --table > wan_app/families/FIT.md"

@@ -47,7 +47,10 @@ WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """The numbers of a request that cost something; `pictures` are faces that become latent frames."""
+    """The numbers of a request that cost something.
+
+    `pictures` are faces that become latent frames; `guidance_until` is the share of the steps that are guided.
+    """
 
     width: int
     height: int
@@ -55,6 +58,7 @@ class Work:
     num_inference_steps: int
     guided: bool
     pictures: int = 0
+    guidance_until: float = 1.0
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Work:
@@ -62,12 +66,17 @@ class Work:
         return cls(
             width=request.width or 0, height=request.height or 0, num_frames=request.num_frames or 0,
             num_inference_steps=request.num_inference_steps or 1, guided=(request.guidance_scale or 1.0) > 1,
-            pictures=sum(len(one.faces) for one in request.characters),
+            pictures=sum(len(one.faces) for one in request.characters), guidance_until=request.guidance_until,
         )
 
     @property
     def pixels(self) -> int:
         return self.width * self.height * self.num_frames
+
+    @property
+    def passes(self) -> float:
+        """How often the transformer runs: guidance asks it twice."""
+        return self.num_inference_steps * (1 + self.guided * self.guidance_until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +238,7 @@ def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: 
     step = costs.tflop(costs.tokens(work.width, work.height, work.num_frames, work.pictures)) / rate
     if plan.offload == "group":
         step = 1.05 * max(step, one / _BUS)
-    seconds = step * work.num_inference_steps * (2 if work.guided else 1)
+    seconds = step * work.passes
     decoding = costs.decode.flop if costs.decode else _DECODE_FLOP
     seconds += work.pixels * decoding * (_OVERLAP if plan.vae_tiling else 1) / 1e12 / rate
     prompts = 2 if work.guided else 1
