@@ -41,7 +41,8 @@ from wan_app.types import (
 # Flags of `generate` that are fields of the request under the same name.
 _FIELDS = (
     "prompt", "negative_prompt", "model", "weights", "width", "height", "seconds", "seed",
-    "num_inference_steps", "guidance_scale", "guidance_until", "preset", "image", "last_image", "say", "soundtrack",
+    "num_inference_steps", "guidance_scale", "guidance_until", "step_cache", "preset", "image", "last_image",
+    "say", "soundtrack",
     "soundtrack_mode",
 )
 # Files after `--character NAME=` whose content says nothing are a voice by their names.
@@ -252,6 +253,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--guidance-scale", type=_number("guidance_scale"), metavar="G")
     add("--guidance-until", type=_number("guidance_until"), metavar="SHARE",
         help="share of the steps that are guided, 1 for all; a step without takes half the time (Wan)")
+    add("--step-cache", type=_number("step_cache"), metavar="SHARE",
+        help="skip steps that differ from the last one by less, for example 0.08; 0 for none (Wan, not VACE)")
     add("--preset", metavar="|".join(get_args(Preset)), help="fast: 4 steps with a distilled LoRA (14B of Wan)")
     add("--lora", type=_lora, action="append", default=[], metavar="FILE[:WEIGHT]",
         help="small weights over the model's own, 1 by default (Wan); repeat for more")

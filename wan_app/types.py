@@ -45,7 +45,8 @@ class GenerationRequest:
     they point into the app's own store of inputs, named by content hash.
 
     `guidance_until` is the share of the steps, from the first one on, that are guided: without guidance
-    a step takes half the time. `preset` "fast" is a few steps with the LoRA that the model's row names.
+    a step takes half the time. `step_cache` is by how much a step may differ from the last one and still
+    be skipped, 0 for none. `preset` "fast" is a few steps with the LoRA that the model's row names.
 
     `say` is what is spoken; a line in the prompt (`character1 says "..."`) does the same.
     `soundtrack` is laid under the whole clip. `sound_only` asks for the voice alone, as a WAV
@@ -67,6 +68,7 @@ class GenerationRequest:
     guidance_until: float = 1.0
     preset: Preset = "quality"
     loras: tuple[Lora, ...] = ()
+    step_cache: float = 0.0
     image: Path | None = None
     last_image: Path | None = None
     characters: tuple[Character, ...] = ()

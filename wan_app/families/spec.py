@@ -24,6 +24,8 @@ SMALL_SIDE = 480
 MAX_SAY_CHARACTERS = 600
 # The first steps make the composition; without guidance in them the prompt is hardly followed.
 MIN_GUIDED_SHARE = 0.1
+# Above it little but the first steps is left.
+MAX_STEP_CACHE = 0.3
 # Direction overrides make a text read other than it is stored; emoji and right-to-left scripts
 # need none of them.
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -108,6 +110,9 @@ class ModelSpec:
     image_with_reference: bool = True
     # Whether guidance can end before the last step (`guidance_until`).
     guidance_can_end: bool = False
+    # Whether steps that hardly differ can be skipped (`step_cache`): only with the transformers for which
+    # this is shown to be right (tests/families/test_caches.py).
+    takes_step_cache: bool = False
     # Whether files of small weights can be laid over its own (`loras`).
     takes_loras: bool = False
     # What `preset` "fast" is for this model, if there is such a thing.
@@ -182,8 +187,11 @@ class ModelSpec:
         until = check_number("guidance_until", request.guidance_until, MIN_GUIDED_SHARE, 1.0)
         if until < 1 and not self.guidance_can_end:
             raise InvalidRequest("guidance_until", f"{until:g}", f"1: {self.id} is guided to the end")
+        cache = check_number("step_cache", request.step_cache, 0.0, MAX_STEP_CACHE)
+        if cache and not self.takes_step_cache:
+            raise InvalidRequest("step_cache", f"{cache:g}", f"0: every step of {self.id} is run")
         return replace(
-            request, model=self.id, guidance_until=float(until), width=width, height=height,
+            request, model=self.id, guidance_until=float(until), step_cache=float(cache), width=width, height=height,
             num_frames=num_frames, seconds=self.seconds_of(num_frames),
             num_inference_steps=int(steps), guidance_scale=float(guidance),
         )

@@ -67,6 +67,7 @@ _TEXT_SMALL = ModelSpec(
     costs=WAN_1_3B,
     guidance_can_end=True,
     takes_loras=True,
+    takes_step_cache=True,
 )
 
 _IMAGE_480P = replace(

@@ -63,6 +63,7 @@ _TI2V = ModelSpec(
     costs=WAN_5B,
     guidance_can_end=True,
     takes_loras=True,
+    takes_step_cache=True,
 )
 
 _TEXT_A14B = replace(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Plan, numbers_of
+from wan_app.families.caches import cached_steps
 from wan_app.families.checkpoints import load_component
 from wan_app.families.costs import costs_of
 from wan_app.families.frames import keep_given
@@ -114,12 +115,14 @@ class WanRunner:
             conditions = self.conditions(request, numbers)
             if conditions:
                 report(Loading("Looking at the pictures"))
-            with applied(request.loras, transformers_of(self.pipe), self.plan.device):
+            parts, cache = transformers_of(self.pipe), 0.0 if self._streams else request.step_cache
+            with applied(request.loras, parts, self.plan.device), cached_steps(parts, cache):
                 latents = self._denoise(request, embeds, conditions, report)
             report(Exporting("Decoding"))
             self._make_room()
             frames = self._decode(latents)
-        return Output(frames=keep_given(frames, request))
+        notes = () if cache == request.step_cache else ("No steps were skipped: the model streams through the card.",)
+        return Output(frames=keep_given(frames, request), notes=notes)
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
@@ -149,6 +152,11 @@ class WanRunner:
         return self.pipe(**conditions, **arguments).frames
 
     # --- What is the same for all --------------------------------------------------------------
+
+    @property
+    def _streams(self) -> bool:
+        """Whether blocks are fetched in the order of the first pass; skipping some would upset that."""
+        return self.plan.offload == "group"
 
     def _read(self, request: GenerationRequest, numbers: Numbers, report: Reporter) -> dict[str, Any]:
         """The embeddings of both prompts, by the pipeline's argument names."""
