@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.fakes import FakePipeline, FakeSpeaker
+from tests.families import tiny_wan
 from wan_app import devices, fitted
 from wan_app.errors import Cancelled, ModelUnavailable, OutOfMemory
 from wan_app.families import fitting, registry
@@ -198,3 +199,30 @@ def test_a_small_model_stays_loaded_beside_a_large_one(settings):
     for request in (small, REQUEST, small, REQUEST):
         fitted.made(request, job.models, settings, Report(), fitted.Stopwatch())
     assert closed == ["pocket", SPEC.id]
+
+
+def test_a_real_pipeline_is_decoded_in_tiles_after_all(tmp_path, monkeypatch):
+    import torch
+    from diffusers import AutoencoderKLWan
+
+    spec, folder = tiny_wan.tiny_spec(SPEC.id), tiny_wan.build_text(tmp_path / "weights")
+    decode, tried = AutoencoderKLWan.decode, []
+
+    def small_card(vae, latents, **options):
+        tried.append(vae.use_tiling)
+        if not vae.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB")
+        return decode(vae, latents, **options)
+
+    monkeypatch.setattr(AutoencoderKLWan, "decode", small_card)
+    request = spec.resolve(
+        GenerationRequest(mode="text", prompt="a fox", seed=1, num_inference_steps=2, num_frames=5, weights=folder)
+    )
+    models = ModelManager(lambda model_id, plan, weights: registry.load(spec, plan, weights))
+    settings, report = Settings(data_dir=tmp_path / "data", device="cpu"), Report()
+    for _ in range(2):
+        output, notes = fitted.made(request, models, settings, report, fitted.Stopwatch())
+        assert output.frames.shape == (5, request.height, request.width, 3)
+    # The second job finds the model as the first one left it.
+    assert tried == [False, True, True] and notes == ()
+    models.evict()

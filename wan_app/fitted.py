@@ -116,13 +116,19 @@ def _learn(plan: Plan, found: Fit, settings: Settings, **ratios: float) -> None:
 
 def _remember_failure(plan: Plan, found: Fit, settings: Settings) -> None:
     """So that the next job of the kind does not begin with the same fall."""
-    machine = found.machine
-    if machine.vram and plan == replace(found.plan, cache=plan.cache):
-        measured = Measured.read(settings.data_dir)
+    if plan != replace(found.plan, cache=plan.cache):
+        return
+    machine, cost = found.machine, found.predicted
+    measured = Measured.read(settings.data_dir)
+    if machine.vram:
         measured = measured.did_not_fit(
-            machine.name, found.model, plan, predicted=found.predicted.vram, free=machine.vram_free
+            machine.name, found.model, plan, "vram", predicted=cost.vram, free=machine.vram_free
         )
-        measured.write(settings.data_dir)
+    else:
+        measured = measured.did_not_fit(
+            machine.name, found.model, plan, "ram", predicted=cost.ram, free=machine.ram_free
+        )
+    measured.write(settings.data_dir)
 
 
 def _refuse_hopeless(found: Fit) -> None:

@@ -191,10 +191,14 @@ def test_a_plan_that_ran_out_of_memory_is_not_chosen_again():
     machine = CPU.instead(24, 64)
     first = fit(VACE, work(VACE), machine)
     measured = Measured().did_not_fit(
-        machine.name, VACE.id, first.plan, predicted=first.predicted.vram, free=machine.vram_free
+        machine.name, VACE.id, first.plan, "vram", predicted=first.predicted.vram, free=machine.vram_free
     )
     second = fit(VACE, work(VACE), machine, measured=measured)
     assert second.fits and second.plan != first.plan and not second.measured
+    # A second failure adds to the first.
+    half = replace(machine, vram_free=machine.vram_free // 2)
+    measured = measured.did_not_fit(machine.name, VACE.id, first.plan, "vram", predicted=10**9, free=half.vram_free)
+    assert measured.ratio(machine.name, VACE.id, first.plan).vram > 10
 
 
 def test_how_fast_a_device_is_counts_for_other_models_too():

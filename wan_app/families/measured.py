@@ -6,16 +6,18 @@ import json
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from wan_app.families.base import Plan
 
 _FILE = "measured.json"
 # A new run weighs this much against all before.
 _NEW = 0.5
+# What did not fit counts as this much more than there was, and a prediction is never this far off.
+_MORE, _MOST = 1.05, 20.0
 _LIMITS = {"vram": (0.5, 3.0), "ram": (0.3, 3.0), "seconds": (0.02, 50.0)}
 
 
@@ -71,12 +73,18 @@ class Measured:
                 new[name] = round(min(max(mixed, low), high), 4)
         return Measured({**self.rows, key: Ratio(**new)})
 
-    def did_not_fit(self, device: str, model: str, plan: Plan, *, predicted: int, free: int) -> Measured:
-        """Remember that more was needed than was free, so that this plan is not chosen again for the like."""
+    def did_not_fit(
+        self, device: str, model: str, plan: Plan, what: Literal["vram", "ram"], *, predicted: int, free: int
+    ) -> Measured:
+        """Remember that more of `what` was needed than was free: this plan is not chosen again for the like.
+
+        Args:
+            predicted, free: bytes; the prediction as it was corrected then.
+        """
         key = _key(device, model, plan)
         old = self.rows.get(key, Ratio())
-        vram = max(old.vram, min(3.0, 1.05 * free / max(1, predicted)))
-        return Measured({**self.rows, key: Ratio(**(asdict(old) | {"vram": round(vram, 4)}))})
+        ratio = min(_MOST, getattr(old, what) * max(1.0, _MORE * free / max(1, predicted)))
+        return Measured({**self.rows, key: replace(old, **{what: round(ratio, 4)})})
 
     def write(self, folder: Path) -> None:
         """Keep it; a folder that cannot be written loses only the correction."""
