@@ -31,6 +31,11 @@ def finished(page: Any) -> None:
     page.wait_for_function(PLAYING, timeout=20_000)
 
 
+def choose_model(page: Any, title: str) -> None:
+    visible(page, ".model input").click()
+    page.get_by_role("option").filter(has_text=title).locator("visible=true").click()
+
+
 def test_text_tab_makes_a_video_that_plays(visit: Any) -> None:
     page = visit()
     write(page, "a red fox in the snow")
@@ -171,11 +176,9 @@ def test_examples_play_without_running_and_fill_the_form(visit: Any) -> None:
 
 def test_other_models_bring_their_own_limits(visit: Any) -> None:
     page = visit()
-    visible(page, ".advanced button").click()
-    visible(page, ".model input").click()
-    page.get_by_role("option").filter(has_text="VACE 1.3B").locator("visible=true").click()
+    choose_model(page, "VACE 1.3B")
     page.wait_for_function(SOME_TEXT, arg=[".readout", "at 16 per second"])
-    assert "Wan-AI/" in visible(page, ".notice").inner_text()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "Wan-AI/"])
     write(page, "a fox")
     generate(page)
     page.wait_for_selector(".card.failed")
@@ -197,3 +200,45 @@ def test_a_phone_shows_one_column_with_generate_always_at_hand(visit: Any, schem
     finished(page)
     page.wait_for_function("() => document.querySelector('.card').getBoundingClientRect().top < 120")
     assert page.outside == []
+
+
+def test_the_plan_follows_model_and_length_before_the_click(visit: Any) -> None:
+    page = visit()
+    page.wait_for_selector(".fit.calm")
+    assert "Fits this computer" in visible(page, ".fit").inner_text()
+    choose_model(page, "VACE 1.3B")
+    page.wait_for_selector(".fit .meter")
+    plan = visible(page, ".fit").inner_text()
+    assert "Memory" in plan and "Disk" in plan
+    page.locator("input[type=number]:visible").first.fill("5")
+    page.keyboard.press("Tab")
+    page.wait_for_function("was => ![...document.querySelectorAll('.fit')].some(e => e.innerText === was)", arg=plan)
+    assert page.outside == [] and page.faults == []
+
+
+def test_a_download_is_begun_watched_and_stopped(visit: Any) -> None:
+    page = visit(390, 844, is_mobile=True, has_touch=True)
+    choose_model(page, "VACE 1.3B")
+    visible(page, "button.fetch").click()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "of 16 GB · about"])
+    page.reload()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "of 16 GB · about"])
+    visible(page, "button.fetch-stop").click()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "what came so far stays"])
+    assert visible(page, "button.fetch").inner_text() == "Go on with the download"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.outside == [] and page.faults == []
+
+
+def test_a_restrictive_licence_is_accepted_in_so_many_words(visit: Any) -> None:
+    page = visit()
+    choose_model(page, "JoyAI-Echo")
+    tick = visible(page, ".licence input")
+    tick.wait_for()
+    assert not tick.is_checked() and "non-commercial purposes only" in visible(page, ".licence").inner_text()
+    visible(page, "button.accept").click()
+    page.wait_for_selector(".needs .alert")
+    tick.check()
+    visible(page, "button.accept").click()
+    page.wait_for_selector("button.fetch:visible")
+    assert not page.locator(".licence:visible").count() and page.faults == []

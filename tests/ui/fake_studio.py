@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import soundfile
@@ -11,10 +12,11 @@ from PIL import Image
 
 from tests.ui.fake_model import RATE, RECIPE, babble, scene, speaking
 from wan_app import services as services_module
+from wan_app.errors import ModelUnavailable
 from wan_app.families import weights
 from wan_app.media.video import export_video
 from wan_app.settings import Settings
-from wan_app.types import GenerationRequest
+from wan_app.types import Downloaded, Downloading, GenerationRequest, Loading, Reporter
 from wan_app.ui import examples, launch
 
 
@@ -22,12 +24,24 @@ def main(port: int, data_dir: Path) -> None:
     """Serve until stopped."""
     speaking()
     services_module.RECIPE = RECIPE
+    services_module.Services._fetch = _fetch
     real = weights.locate
     # The bundled weights may not be trained yet where these tests run; absent ones stay absent.
     weights.locate = lambda spec, *rest: data_dir if spec.bundled else real(spec, *rest)
     examples.FOLDER = data_dir.parent / "examples"
     store_examples(examples.FOLDER)
     launch.serve(Settings(data_dir=data_dir, port=port))
+
+
+def _fetch(services: services_module.Services, model_id: str, report: Reporter) -> Downloaded:
+    """A download that asks nobody, takes half a minute and then breaks off."""
+    report(Loading("Asking the hub what there is"))
+    for percent in range(0, 100, 2):
+        report(Downloading(162_000_000 * percent, 16_200_000_000, (100 - percent) * 0.3))
+        for _ in range(60):
+            report.check()
+            time.sleep(0.01)
+    raise ModelUnavailable(f"{model_id}: the hub broke off")
 
 
 def store_examples(folder: Path) -> None:

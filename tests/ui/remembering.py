@@ -16,6 +16,7 @@ from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Downloading, GenerationRequest, Step
 
+ABSENT = "weights are not on this machine; get it <here>"
 MACHINE = Machine(
     device="cuda", name="RTX 4090", vram=25_769_803_776, vram_free=25_000_000_000, ram=64_000_000_000,
     ram_free=58_000_000_000, disk_free=400_000_000_000, tflops=165.2,
@@ -38,7 +39,7 @@ class RememberingServices:
     def models(self) -> list[dict[str, Any]]:
         """pocket is here; everything else is not."""
         return [
-            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else "get it <here>",
+            {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else ABSENT,
              "terms": self._terms(spec.licence_id)}
             for spec in registry.specs().values()
         ]

@@ -163,12 +163,8 @@ class Page:
         def change(model: Any, size: Any, seconds: Any) -> Updates:
             spec = self.catalogue.chosen(panel.mode, model)
             return self._limits(panel, spec.id, size, seconds) | self._emptied(panel, spec) | {
-                panel.fields["num_inference_steps"]: gr.update(
-                    maximum=spec.max_inference_steps, value=spec.num_inference_steps
-                ),
-                panel.fields["guidance_scale"]: gr.update(
-                    maximum=spec.max_guidance_scale, value=spec.guidance_scale
-                ),
+                panel.fields["num_inference_steps"]: _scale(spec.num_inference_steps, spec.max_inference_steps),
+                panel.fields["guidance_scale"]: _scale(spec.guidance_scale, spec.max_guidance_scale),
             }
 
         return change
@@ -307,11 +303,14 @@ class Page:
             return {panel.fields[name]: known.get(name, "") for name in ("prompt", "say") if name in panel.fields}
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
-        tops = {"num_inference_steps": spec.max_inference_steps, "guidance_scale": spec.max_guidance_scale}
-        for name, top in tops.items():
+        scales = {
+            "num_inference_steps": (spec.num_inference_steps, spec.max_inference_steps),
+            "guidance_scale": (spec.guidance_scale, spec.max_guidance_scale),
+        }
+        for name, (usual, top) in scales.items():
             value = known.pop(name, None)
-            if isinstance(value, (int, float)) and 1 <= value <= top:
-                updates[panel.fields[name]] = gr.update(value=value, maximum=top)
+            sensible = isinstance(value, (int, float)) and 1 <= value <= top
+            updates[panel.fields[name]] = _scale(value if sensible else usual, top)
         updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode), value=model)
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
@@ -324,3 +323,7 @@ class Page:
         # One without a voice empties the field: the face of one person must not speak as another.
         return updates | {panel.fields[name]: value for name, value in given.items() if name in panel.fields}
 
+
+def _scale(value: float, top: float) -> Updates:
+    """A slider from 1 to `top`; out of sight for a model that knows 1 only (distilled, without guidance)."""
+    return gr.update(visible=True, maximum=top, value=value) if top > 1 else gr.update(visible=False, value=1)
