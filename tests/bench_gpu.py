@@ -30,6 +30,7 @@ from .bench_steps import (
     Shapes,
     Variant,
     build,
+    decoding,
     emptied,
     extrapolated,
     forward_tflop,
@@ -46,6 +47,9 @@ VARIANTS = (
     Variant("fp8", compiled=True), Variant("int8", compiled=True), Variant("int8", offloaded=True),
     Variant("fp8", offloaded=True), Variant(compiled=True, offloaded=True),
 )  # fmt: skip
+
+
+LAYOUTS = ("contiguous_format", "channels_last_3d")
 
 
 @dataclass(kw_only=True)
@@ -97,6 +101,8 @@ class Bench:
                     longest = max(longest, time.monotonic() - began)
                 self.rows.append(row)
                 self.section({"rows": [asdict(row)]})
+            for layout in LAYOUTS:
+                self.section({"decoding": [self.decode(one, layout)]})
             if one.check and time.monotonic() + 30 < self.deadline:
                 self.section({"check": self.check(one)})
 
@@ -125,6 +131,16 @@ class Bench:
     def row(self, one: Shapes, variant: Variant) -> Row | None:
         """What was found before, if it was."""
         return next((row for row in self.rows if (row.model, row.variant) == (one.name, variant.name)), None)
+
+    def decode(self, one: Shapes, layout: str) -> dict[str, Any]:
+        """The autoencoder's share, which tells which layout the app should use."""
+        if time.monotonic() + 30 > self.deadline:
+            return {"model": one.name, "layout": layout, "not_measured": "no time left"}
+        try:
+            with emptied(self.device):
+                return decoding(one, self.device, layout)
+        except Exception as error:  # as in `measure`
+            return {"model": one.name, "layout": layout, "not_measured": in_a_line(error)}
 
     def check(self, one: Shapes) -> dict[str, Any]:
         """One step with all blocks against what the few were extrapolated to."""

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ class Shapes:
         blocks: how many the model has.
         measured: with how many it is run; two numbers are extrapolated to `blocks`.
         latent: frames, height and width of the latents.
+        vae: of AutoencoderKLWan where it is not the true one.
         check: whether one pass with all blocks checks the extrapolation.
     """
 
@@ -32,6 +33,7 @@ class Shapes:
     measured: tuple[int, ...]
     latent: tuple[int, int, int]
     text: tuple[int, int] = (512, 4096)
+    vae: dict[str, Any] = field(default_factory=dict)
     check: bool = False
 
 
@@ -47,10 +49,11 @@ REAL = (
     ),
 )
 _TINY = {"num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32, "text_dim": 16, "freq_dim": 32}
-TOY = (
-    Shapes(name="toy whole", config=_TINY, blocks=2, measured=(2,), latent=(2, 4, 6), text=(8, 16)),
-    Shapes(name="toy in parts", config=_TINY, blocks=4, measured=(1, 2), latent=(2, 4, 6), text=(8, 16), check=True),
+_TINY_VAE = {"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+_TOY = Shapes(
+    name="toy whole", config=_TINY, blocks=2, measured=(2,), latent=(2, 4, 6), text=(8, 16), vae=_TINY_VAE
 )
+TOY = (_TOY, replace(_TOY, name="toy in parts", blocks=4, measured=(1, 2), check=True))
 
 
 class Variant(NamedTuple):
@@ -188,6 +191,34 @@ def step(model: Any, one: Shapes, device: str) -> dict[str, float]:
         passes = [timed(lambda: model(**given), device) for _ in range(1 if first > 3 else 3)]
     peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else 0
     return {"seconds": 2 * min(passes), "first_seconds": first, "peak_gb": peak / 1e9}
+
+
+def decoding(one: Shapes, device: str, layout: str) -> dict[str, Any]:
+    """Seconds and peak GB of a Wan2.1 autoencoder (fp32, random weights) that decodes the clip in tiles.
+
+    Args:
+        layout: of its convolutions: `contiguous_format` or `channels_last_3d`.
+    """
+    import torch
+    from diffusers import AutoencoderKLWan
+
+    torch.manual_seed(0)
+    with torch.device(device):
+        vae = AutoencoderKLWan(**one.vae).eval()
+    for module in vae.modules():
+        # Not `vae.to(memory_format=...)`, which fails on the 2D convolutions between them.
+        if isinstance(module, torch.nn.Conv3d):
+            module.weight.data = module.weight.data.to(memory_format=getattr(torch, layout))
+    vae.enable_tiling()
+    latents = torch.randn(1, 16, *one.latent, device=device)
+    with torch.no_grad():
+        # What kernels are chosen for a few frames is kept for the rest.
+        timed(lambda: vae.decode(latents[:, :, :2]), device)
+        if device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats()
+        seconds = timed(lambda: vae.decode(latents), device)
+    peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else 0
+    return {"model": one.name, "layout": layout, "seconds": seconds, "peak_gb": peak / 1e9}
 
 
 def timed(work: Callable[[], Any], device: str) -> float:

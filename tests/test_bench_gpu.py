@@ -29,6 +29,8 @@ def test_the_toy_runs_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert "No GPU" in row["not_measured"] and row["step_seconds"] is None
         else:
             assert row["points"] and not row["not_measured"], row
+    assert [one["layout"] for one in found["decoding"]] == 2 * list(bench_gpu.LAYOUTS)
+    assert all(one["seconds"] > 0 for one in found["decoding"])
     assert found["check"]["seconds"] > 0 and set(found["ceiling_tflops"]) == {one.name for one in TOY}
     assert (tmp_path / "found.md").read_text().count("\n") == len(rows) + 2
 
