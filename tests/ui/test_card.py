@@ -117,6 +117,17 @@ def test_a_result_with_sound_offers_to_play_it_and_tells_of_likeness_and_notes()
     assert "listen" not in silent and "No sound" in silent and "<dl" not in silent
 
 
+@pytest.mark.parametrize("error", [
+    "x: weights are not on this machine; needed: a/b (16.2 GB to download), fetched with: python -m wan_app download x;"
+    " or given with --weights DIR",
+    "x: off until its licence is accepted (T: limits); read https://x.y, then: python -m wan_app.families.licences",
+])
+def test_a_model_that_is_not_here_sends_nobody_to_a_command_line(error: str) -> None:
+    shown = card.alert(error, "ModelUnavailable")
+    assert "python" not in shown and "--weights" not in shown and "What it needs is told under Model" in shown
+    assert "16.2 GB to download)" in shown or "https://x.y" in shown
+
+
 def test_a_flag_among_the_needed_stays_out_of_the_page() -> None:
     shown = card.alert('say: got nothing; needed words for the voice: --say TEXT, or a line', "InvalidRequest")
     assert "--say" not in shown and "words for the voice: a line" in shown

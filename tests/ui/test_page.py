@@ -80,12 +80,12 @@ def test_a_model_that_came_since_the_start_is_seen_on_load(
     vace = next(spec for spec in registry.specs().values() if not spec.bundled)
     form = {"prompt": "typed", "model": vace.id}
     before = page.on_load(None, form, None, None)
-    assert "VACE 1.3B (16 GB to download)" in str(before[panel.fields["model"]])
+    assert "VACE 1.3B (16 GB download)" in str(before[panel.fields["model"]])
     rows = [{**row, "available": True, "reason": None} for row in services.models()]
     monkeypatch.setattr(services, "models", lambda: rows)
     after = page.on_load(None, form, None, None)
     assert after[panel.fields["model"]]["value"] == vace.id
-    assert "to download" not in str(after[panel.fields["model"]])
+    assert "GB download" not in str(after[panel.fields["model"]])
     assert "<td>no; " in before[page.table] and "<td>no; " not in after[page.table]
 
 

@@ -25,6 +25,7 @@ _SPEAKER = (
     '<path class="wave" d="M15 9a4.2 4.2 0 0 1 0 6M17.6 6.6a7.6 7.6 0 0 1 0 10.8"/></svg>'
 )
 _FLAG = re.compile(r" \(--[^)]*\)|--[a-z-]+ [A-Z]+, or ")
+_COMMAND = re.compile(r"[,;][^,;]*python -m .*")
 _TITLES = {
     "ModelUnavailable": "This model is not on this computer",
     "OutOfMemory": "Not enough memory",
@@ -123,8 +124,10 @@ def alert(error: str, kind: str = "WanAppError") -> str:
     field, colon, rest = error.partition(": got ")
     if kind in ("InvalidRequest", "StorageError") and colon:
         title = field_label(field)
-        # The page has no flags: what the command line is told in brackets stays out.
+        # The page has no flags and no commands: what the command line is told stays out.
         error = f"Got {_FLAG.sub('', rest)}."
+    if kind == "ModelUnavailable":
+        error = _COMMAND.sub(". What it needs is told under Model", error)
     return (
         f'<div class="alert" role="alert" data-field="{escape(field if colon else "")}"><b>{escape(title)}</b>'
         f"<span>{escape(error)}</span></div>"

@@ -71,7 +71,7 @@ class Catalogue:
     def _label(self, spec: ModelSpec) -> str:
         if spec.id not in self.missing:
             return spec.title
-        size = f"{gigabytes(spec.download_bytes)} to download" if spec.download_bytes else "not on this computer"
+        size = f"{gigabytes(spec.download_bytes)} download" if spec.download_bytes else "not on this computer"
         return f"{spec.title} ({'licence to accept, ' if self.barred(spec) else ''}{size})"
 
     def notice(self, spec: ModelSpec) -> str:
