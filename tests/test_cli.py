@@ -18,7 +18,7 @@ import soundfile
 from PIL import Image
 
 from tests import fakes
-from wan_app import cli, services
+from wan_app import arguments, cli, services
 from wan_app.types import Character, GenerationRequest
 
 SHORT = ["--prompt", "a cat in the park", "--seconds", "0.6", "--num-inference-steps", "2", "--seed", "3"]
@@ -234,7 +234,7 @@ def test_characters_and_faces_make_the_cast(face):
         "generate", "reference", "--prompt", "x", "--face", "a.png", "--face", "b.png", "--voice", "v.wav",
         "--character", "Bo=c.png,d.jpg,say.WAV",
     ])
-    first, second = cli._request(args, None).characters
+    first, second = arguments.request_of(args, None).characters
     assert (first.name, second.name) == ("character1", "Bo")
     assert (first.faces, first.voice) == ((Path("a.png"), Path("b.png")), Path("v.wav"))
     assert (second.faces, second.voice) == ((Path("c.png"), Path("d.jpg")), Path("say.WAV"))
@@ -249,7 +249,7 @@ def test_characters_and_faces_make_the_cast(face):
 ])
 def test_a_voice_is_told_from_a_face_by_its_content(tmp_path, content, name, is_voice):
     (tmp_path / name).write_bytes(content)
-    one = cli._character(f"Ann={tmp_path / name}")
+    one = arguments.character(f"Ann={tmp_path / name}")
     assert (one.voice is not None, len(one.faces)) == (is_voice, not is_voice)
 
 
@@ -259,7 +259,7 @@ def test_from_a_video_a_new_voice_keeps_the_faces_and_asks_again(face):
         characters=(Character(name="Ann", faces=(Path(face),), voice=Path("old.flac")), Character(name="Ben")),
     )
     def given(*flags):
-        return cli._request(cli._parser().parse_args(["generate", "--from", "clip.mp4", *flags]), stored)
+        return arguments.request_of(cli._parser().parse_args(["generate", "--from", "clip.mp4", *flags]), stored)
 
     assert given() == stored
     ann, ben = given("--voice", "new.wav").characters
@@ -282,7 +282,7 @@ def test_models_as_json(data, capsys):
 
 def test_words_with_a_dash_in_front_are_words(data):
     given = ["generate", "text", "--prompt", "-a cat", "--negative-prompt", "-dogs"]
-    args = cli._parser().parse_args(cli._joined(given))
+    args = cli._parser().parse_args(arguments.joined(given))
     assert (args.prompt, args.negative_prompt) == ("-a cat", "-dogs")
 
 
@@ -413,6 +413,6 @@ def wait_for(condition, seconds=20.0):
 )  # fmt: skip
 def test_a_lora_is_a_file_and_perhaps_a_weight(text: str, file: str, weight: float) -> None:
     args = cli._parser().parse_args(["generate", "text", "--prompt", "x", "--lora", text, "--preset", "fast"])
-    request = cli._request(args, None)
+    request = arguments.request_of(args, None)
     assert [(str(one.file), one.weight) for one in request.loras] == [(file, weight)]
     assert request.preset == "fast" and request.guidance_until == 1.0
