@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wan_app.families import speed
+from wan_app.families.parts import speed
 
 from .bench_steps import (
     REAL,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wan_app.families import speed
-from wan_app.families.checkpoints import load_component
+from wan_app.families.parts import speed
+from wan_app.families.weights.checkpoints import load_component
 
 
 @dataclass(frozen=True, kw_only=True)

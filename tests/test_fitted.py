@@ -10,7 +10,8 @@ from tests.fakes import FakePipeline, FakeSpeaker
 from tests.families import tiny_wan
 from wan_app import devices, fitted
 from wan_app.errors import Cancelled, ModelUnavailable, OutOfMemory
-from wan_app.families import fitting, registry
+from wan_app.families import registry
+from wan_app.families.fit import fitting
 from wan_app.generate import VideoRecipe
 from wan_app.runtime.job import Task
 from wan_app.runtime.models import ModelManager

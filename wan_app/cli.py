@@ -119,12 +119,30 @@ def download(args: argparse.Namespace, settings: Settings) -> int:
     return view.exit_code
 
 
+def licence(args: argparse.Namespace, settings: Settings) -> int:
+    """List the licences that some models need accepted; accept one in its own words, or withdraw that."""
+    from wan_app.families.weights import licences
+
+    if args.what == "accept":
+        licences.accept(args.id, args.words, settings)
+    elif args.what == "withdraw":
+        licences.withdraw(args.id, settings)
+    rows = licences.listed(settings)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        state = f"accepted {row['accepted_at']}" if row["accepted_at"] else "not accepted"
+        print(f'{row["id"]}: {state}. {row["title"]}: {row["limits"]}. {row["url"]}\n    "{row["words"]}"')
+    return 0
+
+
 def fit(args: argparse.Namespace, settings: Settings) -> int:
     """Tell whether and how a request fits this machine, or another one, before it is made."""
     from wan_app.services import Services
 
     if args.table:
-        from wan_app.families.tables import fit_tables
+        from wan_app.families.fit.tables import fit_tables
 
         print(fit_tables(ram_gib=args.ram))
         return 0
@@ -171,7 +189,9 @@ def serve(args: argparse.Namespace, settings: Settings) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="generate|models|download|fit|jobs|serve")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="generate|models|download|fit|licence|jobs|serve"
+    )
 
     def command(run: Any) -> argparse.ArgumentParser:
         one = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
@@ -183,6 +203,10 @@ def _parser() -> argparse.ArgumentParser:
     command(models)
     command(download).add_argument("model", metavar="MODEL", help="see `models`; or pocket-tts, which speaks")
     add_fit(command(fit))
+    accepting = command(licence)
+    accepting.add_argument("what", nargs="?", choices=("list", "accept", "withdraw"), default="list")
+    accepting.add_argument("id", nargs="?", default="", help="which licence")
+    accepting.add_argument("--words", default="", help="the sentence that accepts it, as the list shows it")
     command(jobs)
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")

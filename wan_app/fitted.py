@@ -10,9 +10,9 @@ from wan_app import devices
 from wan_app.errors import OutOfMemory
 from wan_app.families import registry
 from wan_app.families.base import Output, Pipeline, Plan
-from wan_app.families.fitting import fit_request, known_costs, uncorrected
-from wan_app.families.measured import Measured
-from wan_app.families.plan import Fit, described, step_down
+from wan_app.families.fit.fitting import fit_request, known_costs, uncorrected
+from wan_app.families.fit.measured import Measured
+from wan_app.families.fit.plan import Fit, described, step_down
 from wan_app.runtime.models import ModelManager, Room
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest, Loading, Reporter

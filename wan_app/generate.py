@@ -13,11 +13,13 @@ from typing import Any
 import wan_app
 from wan_app import fitted, sounds
 from wan_app.errors import ExportFailed
-from wan_app.families import loras, registry, weights
+from wan_app.families import registry
 from wan_app.families.base import Output, Pipeline, Plan
+from wan_app.families.parts import loras
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.base import Speaker
+from wan_app.families.weights import locate as weights
 from wan_app.fitted import Stopwatch
 from wan_app.media.sound import Sound
 from wan_app.media.storage import storage_error

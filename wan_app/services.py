@@ -10,11 +10,14 @@ from typing import Any
 
 from wan_app import devices
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
-from wan_app.families import licences, loras, registry, weights
-from wan_app.families.fitting import fit_request
+from wan_app.families import registry
+from wan_app.families.fit.fitting import fit_request
+from wan_app.families.parts import loras
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
+from wan_app.families.weights import licences
+from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
 from wan_app.media.storage import check_writable, shown
@@ -157,7 +160,7 @@ class Services:
             InvalidRequest: no such model.
             ModelUnavailable: its licence is not accepted.
         """
-        from wan_app.families import download  # it loads the hub's library, which few ever need
+        from wan_app.families.weights import download
 
         download.check(model_id, self.settings)
         return self._downloads.start(model_id)
@@ -181,7 +184,7 @@ class Services:
     def fit(
         self, request: GenerationRequest, *, vram: float | None = None, ram: float | None = None
     ) -> dict[str, Any]:
-        """Whether and how a request fits, before it is made: `families.plan.Fit` as JSON types.
+        """Whether and how a request fits, before it is made: `families.fit.plan.Fit` as JSON types.
 
         Only its model, size, length, steps, guidance and pictures count; the rest may be missing.
 
@@ -219,7 +222,7 @@ class Services:
         self._ledger.close()
 
     def _fetch(self, model_id: str, report: Reporter) -> Downloaded:
-        from wan_app.families import download
+        from wan_app.families.weights import download
 
         return download.download(model_id, self.settings, report)
 

@@ -17,7 +17,7 @@ from wan_app.errors import Cancelled
 from wan_app.families import registry
 from wan_app.families.base import Pipeline, Plan
 from wan_app.families.spec import ModelSpec
-from wan_app.families.weights import check_folder
+from wan_app.families.weights.locate import check_folder
 from wan_app.types import Character, Exporting, GenerationRequest, Loading, Step
 
 from .cases import CASES, Case

@@ -12,10 +12,12 @@ import pytest
 import soundfile
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
-from wan_app.families import echo, echo_voice, registry, weights
+from wan_app.families import echo, registry
 from wan_app.families.base import Pipeline, Plan, character_words
-from wan_app.families.frames import cover
-from wan_app.families.sounding import prompt_saying
+from wan_app.families.parts import echo_voice
+from wan_app.families.parts.frames import cover
+from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
 from wan_app.types import Character, GenerationRequest
 

@@ -16,10 +16,12 @@ import soundfile
 from PIL import Image
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
-from wan_app.families import h3_decode, h3_references, registry, weights
+from wan_app.families import registry
 from wan_app.families.base import Numbers, Plan
-from wan_app.families.frames import cover
-from wan_app.families.sounding import prompt_saying
+from wan_app.families.parts import h3_decode, h3_references
+from wan_app.families.parts.frames import cover
+from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
 from wan_app.types import Character, GenerationRequest, Loading
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wan_app.families import ltx, ltx_base, registry
+from wan_app.families import ltx, registry
 from wan_app.families.base import Numbers, Pipeline, Plan
-from wan_app.families.sounding import prompt_saying, sound_of
-from wan_app.families.stills import as_video_still
+from wan_app.families.parts import ltx_base
+from wan_app.families.parts.sounding import prompt_saying, sound_of
+from wan_app.families.parts.stills import as_video_still
 from wan_app.types import Character, GenerationRequest
 
 from . import tiny_ltx

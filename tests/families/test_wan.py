@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
-from wan_app.families import checkpoints, registry
+from wan_app.families import registry
 from wan_app.families.base import Numbers, Pipeline, Plan
-from wan_app.families.residency import OneResident
+from wan_app.families.parts.residency import OneResident
+from wan_app.families.parts.wan_base import transformers_of
 from wan_app.families.wan import ImageRunner, image_conditions
-from wan_app.families.wan_base import transformers_of
+from wan_app.families.weights import checkpoints
 from wan_app.types import GenerationRequest
 
 from . import tiny_wan

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.ui.fake_model import RATE, RECIPE, babble, scene, speaking
 from wan_app import services as services_module
 from wan_app.errors import ModelUnavailable
-from wan_app.families import weights
+from wan_app.families.weights import locate as weights
 from wan_app.media.video import export_video
 from wan_app.settings import Settings
 from wan_app.types import Downloaded, Downloading, GenerationRequest, Loading, Reporter

@@ -9,8 +9,8 @@ from typing import Any
 from wan_app.devices import Machine
 from wan_app.errors import JobNotFound
 from wan_app.families import registry
-from wan_app.families.fitting import fit_request
-from wan_app.families.licences import LICENCES
+from wan_app.families.fit.fitting import fit_request
+from wan_app.families.weights.licences import LICENCES
 from wan_app.runtime.downloads import DownloadView
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 
 from tests.ui.remembering import RememberingServices
 from wan_app.families import registry
-from wan_app.families.licences import LICENCES
+from wan_app.families.weights.licences import LICENCES
 from wan_app.runtime.downloads import DownloadView
 from wan_app.types import Downloaded, Failed
 from wan_app.ui import about
@@ -119,7 +119,7 @@ def test_nothing_is_fetched_while_its_licence_is_not_accepted(before: Before, se
 
 def test_visitors_of_a_server_neither_fetch_nor_accept(page: Page, services: RememberingServices) -> None:
     before, panel = Before(page=page, timer=Timer(), local=False), page.panels[0]
-    for model, command in ((VACE, f"python -m wan_app download {VACE}"), (ECHO, "licences accept joyai-echo")):
+    for model, command in ((VACE, f"python -m wan_app download {VACE}"), (ECHO, "licence accept joyai-echo")):
         told, *buttons = slot(panel, before.on_model(panel)(model))
         assert command in told and not any(buttons)
         assert "runs this server" in before.on_download(panel)(*forms(page, model))[panel.shelf.card]

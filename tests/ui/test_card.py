@@ -120,7 +120,7 @@ def test_a_result_with_sound_offers_to_play_it_and_tells_of_likeness_and_notes()
 @pytest.mark.parametrize("error", [
     "x: weights are not on this machine; needed: a/b (16.2 GB to download), fetched with: python -m wan_app download x;"
     " or given with --weights DIR",
-    "x: off until its licence is accepted (T: limits); read https://x.y, then: python -m wan_app.families.licences",
+    "x: off until its licence is accepted (T: limits); read https://x.y, then: python -m wan_app licence accept x",
 ])
 def test_a_model_that_is_not_here_sends_nobody_to_a_command_line(error: str) -> None:
     shown = card.alert(error, "ModelUnavailable")

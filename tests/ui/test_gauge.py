@@ -12,7 +12,7 @@ import pytest
 from tests.ui.remembering import MACHINE
 from wan_app.devices import Machine
 from wan_app.families import registry
-from wan_app.families.fitting import fit_request
+from wan_app.families.fit.fitting import fit_request
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest
 from wan_app.ui.gauge import calm, gauge, state_of

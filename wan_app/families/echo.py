@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, character_words, numbers_of
-from wan_app.families.echo_voice import voice_latents
-from wan_app.families.frames import cover, keep_given
-from wan_app.families.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
-from wan_app.families.running import Progress, interruptible
-from wan_app.families.sounding import prompt_saying
+from wan_app.families.parts.echo_voice import voice_latents
+from wan_app.families.parts.frames import cover, keep_given
+from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
+from wan_app.families.parts.running import Progress, interruptible
+from wan_app.families.parts.sounding import prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 

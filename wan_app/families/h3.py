@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
-from wan_app.families.checkpoints import load_component
-from wan_app.families.frames import cover, keep_given
-from wan_app.families.h3_decode import CANCEL_AT, H3Decoder, latents_of_rows
-from wan_app.families.h3_references import character_words, references_of, voices_said
-from wan_app.families.residency import OneResident
-from wan_app.families.running import Progress, interruptible
-from wan_app.families.sounding import prompt_saying
+from wan_app.families.parts.frames import cover, keep_given
+from wan_app.families.parts.h3_decode import CANCEL_AT, H3Decoder, latents_of_rows
+from wan_app.families.parts.h3_references import character_words, references_of, voices_said
+from wan_app.families.parts.residency import OneResident
+from wan_app.families.parts.running import Progress, interruptible
+from wan_app.families.parts.sounding import prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
+from wan_app.families.weights.checkpoints import load_component
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class H3Runner:
         import torch
         from diffusers import MiniMaxH3Transformer3DModel
 
-        from wan_app.families.faults import faults_as_ours
+        from wan_app.families.weights.faults import faults_as_ours
 
         if self._partition == name:
             return

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
-from wan_app.families.frames import cover, given_frames, keep_given
-from wan_app.families.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
-from wan_app.families.running import Progress, interruptible
-from wan_app.families.sounding import prompt_saying
+from wan_app.families.parts.frames import cover, given_frames, keep_given
+from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
+from wan_app.families.parts.running import Progress, interruptible
+from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.parts.stills import as_video_still
 from wan_app.families.spec import ModelSpec, Shape
-from wan_app.families.stills import as_video_still
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
 if TYPE_CHECKING:

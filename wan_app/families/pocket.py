@@ -76,7 +76,7 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     from diffusers import FlowMatchEulerDiscreteScheduler
     from transformers import AutoTokenizer, UMT5EncoderModel
 
-    from wan_app.families.checkpoints import load_component
+    from wan_app.families.weights.checkpoints import load_component
     from wan_app.likeness.audio import LikenessAudioAutoencoder
     from wan_app.likeness.autoencoder import LikenessAutoencoder
     from wan_app.likeness.identity import LikenessIdentityEncoder

@@ -9,8 +9,8 @@ from types import ModuleType
 from wan_app.errors import InvalidRequest
 from wan_app.families import echo, h3, ltx, pocket, vace, wan, wan22
 from wan_app.families.base import Pipeline, Plan
-from wan_app.families.faults import faults_as_ours
 from wan_app.families.spec import ModelSpec
+from wan_app.families.weights.faults import faults_as_ours
 
 # The first row of the first family is the app's default model.
 FAMILIES: tuple[ModuleType, ...] = (pocket, vace, wan, wan22, ltx, echo, h3)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from wan_app.errors import InvalidRequest
-from wan_app.families.costs import Costs
+from wan_app.families.fit.costs import Costs
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import MODES, GenerationRequest, Mode, Preset, SoundtrackMode
 
@@ -100,7 +100,7 @@ class ModelSpec:
     pipeline_class: str = ""
     # modular_model_index.json for the repositories of diffusers' modular pipelines.
     index_file: str = "model_index.json"
-    # A licence in `families.licences` that must be accepted first; empty for most.
+    # A licence in `families.weights.licences` that must be accepted first; empty for most.
     licence_id: str = ""
     # What a plan is made from; without it the memory table is.
     costs: Costs | None = None

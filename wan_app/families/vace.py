@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from wan_app.families.base import Numbers, Pipeline, Plan, character_words, prompt_calling
-from wan_app.families.costs import VACE_1_3B, VACE_14B
-from wan_app.families.frames import cover, given_frames, on_white
+from wan_app.families.fit.costs import VACE_1_3B, VACE_14B
+from wan_app.families.parts.frames import cover, given_frames, on_white
+from wan_app.families.parts.wan_base import WanRunner, load_pipeline, shift_by_size
 from wan_app.families.spec import ModelSpec, Shape
-from wan_app.families.wan_base import WanRunner, load_pipeline, shift_by_size
 from wan_app.types import GenerationRequest
 
 _SMALL = ModelSpec(
@@ -91,7 +91,7 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     import torch
     from diffusers import WanVACEPipeline, WanVACETransformer3DModel
 
-    from wan_app.families.checkpoints import load_component
+    from wan_app.families.weights.checkpoints import load_component
 
     transformer = load_component(
         WanVACETransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization, cache=plan.cache

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from wan_app.families.base import Numbers, Pipeline, Plan
-from wan_app.families.costs import WAN_1_3B, WAN_14B, WAN_14B_IMAGE
-from wan_app.families.frames import cover
+from wan_app.families.fit.costs import WAN_1_3B, WAN_14B, WAN_14B_IMAGE
+from wan_app.families.parts.frames import cover
+from wan_app.families.parts.wan_base import AREA_480P, WanRunner, load_pipeline, shift_by_size
 from wan_app.families.spec import Fast, ModelSpec, Shape
-from wan_app.families.wan_base import AREA_480P, WanRunner, load_pipeline, shift_by_size
 from wan_app.types import GenerationRequest
 
 SHAPES_480P = (Shape("Wide", 832, 480), Shape("Tall", 480, 832), Shape("Square", 624, 624))
@@ -138,7 +138,7 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
     from transformers import CLIPVisionModel
 
-    from wan_app.families.checkpoints import load_component
+    from wan_app.families.weights.checkpoints import load_component
 
     parts = {
         "transformer": load_component(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
-from wan_app.families.costs import WAN_5B, WAN_A14B
+from wan_app.families.fit.costs import WAN_5B, WAN_A14B
+from wan_app.families.parts.wan_base import WanRunner, load_pipeline
 from wan_app.families.spec import Fast, ModelSpec, Shape
 from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
-from wan_app.families.wan_base import WanRunner, load_pipeline
 from wan_app.types import GenerationRequest
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     import torch
     from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 
-    from wan_app.families.checkpoints import load_component
+    from wan_app.families.weights.checkpoints import load_component
 
     experts = ("transformer",) if spec.id == _TI2V.id else ("transformer", "transformer_2")
     # Each lives in model_index.json; without it the run is noise and not an error.

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from wan_app.families.base import Plan
-from wan_app.families.plan import described
+from wan_app.families.fit.plan import described
 from wan_app.ui.words import gigabytes, rough_time
 
 # Below this share of the scarcest resource, and shorter than this, there is nothing to ponder.

@@ -64,7 +64,7 @@ def _licence(terms: Mapping[str, Any], spec: ModelSpec, *, local: bool) -> Need:
         f'<a href="{escape(terms["url"])}" target="_blank" rel="noopener noreferrer">Read it</a></p>'
     )
     if not local:
-        return Need(told + _server(f"python -m wan_app.families.licences accept {terms['id']}"))
+        return Need(told + _server(f"python -m wan_app licence accept {terms['id']}"))
     size = f"<p>After that, {gigabytes(spec.download_bytes)} to download.</p>" if spec.download_bytes else ""
     return Need(told + size, words=terms["words"])
 

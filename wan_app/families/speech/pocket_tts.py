@@ -61,8 +61,8 @@ def load(spec: SpeechSpec, plan: Plan, folders: tuple[Path, ...]) -> Speaker:
         PocketTTSProcessor,
     )
 
-    from wan_app.families.checkpoints import load_component
-    from wan_app.families.weights import read_json
+    from wan_app.families.weights.checkpoints import load_component
+    from wan_app.families.weights.locate import read_json
 
     main, codec = folders
     stored = read_json(spec, main / "processor_config.json")

@@ -8,10 +8,10 @@ from typing import Any
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
 from wan_app.families.base import Plan
-from wan_app.families.faults import faults_as_ours
 from wan_app.families.speech import pocket_tts, weights
 from wan_app.families.speech.base import Speaker
 from wan_app.families.speech.spec import SpeechSpec
+from wan_app.families.weights.faults import faults_as_ours
 from wan_app.settings import Settings
 
 # The first row of the first one gives silent models their voice.

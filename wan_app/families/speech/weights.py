@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wan_app.errors import ModelUnavailable
 from wan_app.families.speech.spec import Part, SpeechSpec
-from wan_app.families.weights import check_tensors, read_json
+from wan_app.families.weights.locate import check_tensors, read_json
 from wan_app.settings import Settings
 
 

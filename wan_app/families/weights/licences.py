@@ -1,21 +1,16 @@
-"""Licences that a person must accept in so many words before a model runs, and the record of it.
-
-On the command line: `python -m wan_app.families.licences accept ID --words "..."`.
-"""
+"""Licences that a person must accept in so many words before a model runs, and the record of it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import wan_app
-from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError, WanAppError
+from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
 
@@ -76,10 +71,7 @@ def read_record(licence: Licence, settings: Settings) -> dict[str, Any]:
 def terms_of(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
     """The licence that a model needs accepted, as JSON types, and when it was; None for most."""
     licence = needed_by(spec)
-    if licence is None:
-        return None
-    accepted = read_record(licence, settings).get("accepted_at") if is_accepted(licence, settings) else None
-    return {**asdict(licence), "accepted_at": accepted}
+    return next((one for one in listed(settings) if licence and one["id"] == licence.id), None)
 
 
 def accept(licence_id: str, words: str, settings: Settings) -> dict[str, Any]:
@@ -125,8 +117,17 @@ def check(spec: ModelSpec, settings: Settings) -> None:
         return
     raise ModelUnavailable(
         f"{spec.id}: off until its licence is accepted ({licence.title}: {licence.limits}); read {licence.url}, "
-        f'then: python -m wan_app.families.licences accept {licence.id} --words "{licence.words}"'
+        f'then: python -m wan_app licence accept {licence.id} --words "{licence.words}"'
     )
+
+
+def listed(settings: Settings) -> list[dict[str, Any]]:
+    """Every licence of this kind as JSON types, with `accepted_at`, None where it is not accepted."""
+    rows = []
+    for one in LICENCES.values():
+        accepted = read_record(one, settings).get("accepted_at") if is_accepted(one, settings) else None
+        rows.append({**asdict(one), "accepted_at": accepted})
+    return rows
 
 
 def _record_file(licence: Licence, settings: Settings) -> Path:
@@ -135,29 +136,3 @@ def _record_file(licence: Licence, settings: Settings) -> Path:
 
 def _plain(words: Any) -> str:
     return " ".join(str(words).lower().split()).rstrip(".")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """`accept ID --words WORDS`, `withdraw ID`, `list`; the exit code is that of the error tree."""
-    parser = argparse.ArgumentParser(prog="python -m wan_app.families.licences")
-    parser.add_argument("what", choices=("accept", "withdraw", "list"))
-    parser.add_argument("licence", nargs="?", default="", choices=("", *LICENCES))
-    parser.add_argument("--words", default="", help="the sentence that accepts it, as `list` prints it")
-    given = parser.parse_args(arguments)
-    settings = Settings.from_environment()
-    try:
-        if given.what == "accept":
-            accept(given.licence, given.words, settings)
-        elif given.what == "withdraw":
-            withdraw(given.licence, settings)
-        for one in LICENCES.values():
-            state = "accepted" if is_accepted(one, settings) else "not accepted"
-            print(f'{one.id}: {state}. {one.title}: {one.limits}. {one.url}\n    "{one.words}"')
-    except WanAppError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

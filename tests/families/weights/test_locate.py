@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.families.tiny_vace import tiny_spec
 from wan_app.errors import ModelUnavailable
-from wan_app.families import registry, weights
+from wan_app.families import registry
 from wan_app.families.base import Plan
+from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
-
-from .tiny_vace import tiny_spec
 
 SPEC = tiny_spec()
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.families.fake_hub import STALL, FakeHub, vace_repository
 from wan_app.families import registry
-
-from .fake_hub import STALL, FakeHub, vace_repository
 
 MODEL = "wan2.1-vace-1.3b"
 REPOSITORY = registry.get(MODEL).repository
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.families.tiny_parts import wan_transformer
 from wan_app.errors import Cancelled
-from wan_app.families import speed
 from wan_app.families.base import cancel_points
-
-from .tiny_parts import wan_transformer
+from wan_app.families.parts import speed
 
 
 def given(frames: int = 2) -> dict[str, Any]:

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wan_app.errors import Cancelled, InvalidRequest, ModelUnavailable, StorageError
-from wan_app.families import download as module
-from wan_app.families import licences, registry, weights
-from wan_app.families.download import download
-from wan_app.families.hub import Patience
-from wan_app.settings import Settings
-from wan_app.types import Downloading, Loading
-
-from .conftest import Recorder
-from .fake_hub import (
+from tests.families.conftest import Recorder
+from tests.families.fake_hub import (
     COMMIT,
     CRAWL,
     CUT,
@@ -31,6 +23,15 @@ from .fake_hub import (
     tensors,
     vace_repository,
 )
+from wan_app.errors import Cancelled, InvalidRequest, ModelUnavailable, StorageError
+from wan_app.families import registry
+from wan_app.families.weights import download as module
+from wan_app.families.weights import licences
+from wan_app.families.weights import locate as weights
+from wan_app.families.weights.download import download
+from wan_app.families.weights.hub import Patience
+from wan_app.settings import Settings
+from wan_app.types import Downloading, Loading
 
 MODEL = "wan2.1-vace-1.3b"
 REPOSITORY = registry.get(MODEL).repository

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers
-from wan_app.families.previews import LatentPreview
-from wan_app.families.sounding import sound_of
+from wan_app.families.parts.previews import LatentPreview
+from wan_app.families.parts.sounding import sound_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from wan_app.devices import Machine
 from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.plan import Fit, Work, fit
+from wan_app.families.fit.plan import Fit, Work, fit
 from wan_app.families.spec import ModelSpec, Shape
 
 CARDS = (6, 8, 12, 16, 24, 48, 80)

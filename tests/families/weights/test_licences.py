@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.families.tiny_vace import tiny_spec
+from wan_app import cli
 from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
-from wan_app.families import licences, registry, weights
+from wan_app.families import registry
+from wan_app.families.weights import licences
+from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
-
-from .tiny_vace import tiny_spec
 
 H3 = licences.LICENCES["minimax-h3"]
 SPEC = replace(tiny_spec(), licence_id=H3.id)
@@ -90,10 +93,12 @@ def test_the_command_that_the_error_names_accepts(
     with pytest.raises(ModelUnavailable) as caught:
         licences.check(SPEC, settings)
     command = shlex.split(str(caught.value).split("then: ")[1])
-    assert command[:3] == ["python", "-m", "wan_app.families.licences"]
-    assert licences.main(["accept", H3.id, "--words", "yes"]) == 2
+    assert command[:3] == ["python", "-m", "wan_app"]
+    assert cli.main(["licence", "accept", H3.id, "--words", "yes"]) == 2
     assert "words: got 'yes'" in capsys.readouterr().err
-    assert licences.main(command[3:]) == 0
-    assert f"{H3.id}: accepted." in capsys.readouterr().out
+    assert cli.main(["licence", "accept", "nobody's"]) == 2
+    assert cli.main(command[3:]) == 0
+    assert f"{H3.id}: accepted 20" in capsys.readouterr().out
     licences.check(SPEC, settings)
-    assert licences.main(["withdraw", H3.id]) == 0 and not licences.is_accepted(H3, settings)
+    assert cli.main(["licence", "withdraw", H3.id, "--json"]) == 0 and not licences.is_accepted(H3, settings)
+    assert [row["accepted_at"] for row in json.loads(capsys.readouterr().out)] == [None, None]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_app.errors import ModelUnavailable
-from wan_app.families.quantized import QuantizedCopy
+from wan_app.families.weights.quantized import QuantizedCopy
 
 
 def load_component(

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from wan_app import settings as app_settings
 from wan_app.errors import ModelUnavailable
-from wan_app.families import licences
 from wan_app.families.spec import ModelSpec
+from wan_app.families.weights import licences
 from wan_app.settings import Settings
 
 # Components that hold no tensors, by the end of their class name -> files of which one must be there.

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
-from wan_app.families import licences, registry, weights
-from wan_app.families.hub import Hub, HubFile, Listing, Patience
-from wan_app.families.needed import Component, components, files_of
-from wan_app.families.places import Place, alone, free_bytes, holds, place_for
+from wan_app.families import registry
 from wan_app.families.spec import ModelSpec
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.spec import Part, SpeechSpec
+from wan_app.families.weights import licences
+from wan_app.families.weights import locate as weights
+from wan_app.families.weights.hub import Hub, HubFile, Listing, Patience
+from wan_app.families.weights.needed import Component, components, files_of
+from wan_app.families.weights.places import Place, alone, free_bytes, holds, place_for
 from wan_app.settings import Settings
 from wan_app.types import Downloaded, Downloading, Loading, Reporter
 

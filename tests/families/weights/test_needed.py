@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_app.families.needed import components, files_of
+from wan_app.families.weights.needed import components, files_of
 
 SHARDS = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
 OTHER_SHARDS = [f"diffusion_pytorch_model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]

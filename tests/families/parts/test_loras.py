@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests.families import tiny_vace, tiny_wan
+from tests.families.conftest import Recorder
+from tests.families.tiny_parts import wan_transformer
 from wan_app.errors import InvalidRequest, ModelUnavailable
-from wan_app.families import loras, registry
+from wan_app.families import registry
 from wan_app.families.base import Pipeline, Plan
-from wan_app.families.costs import WAN_1_3B
+from wan_app.families.fit.costs import WAN_1_3B
+from wan_app.families.parts import loras
 from wan_app.families.spec import Fast, ModelSpec
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest, Lora
-
-from . import tiny_vace, tiny_wan
-from .conftest import Recorder
-from .tiny_parts import wan_transformer
 
 WIDTH, RANK = 24, 4
 AUTHORS = {"attn1.to_q": "self_attn.q", "attn2.to_k": "cross_attn.k", "ffn.net.2": "ffn.2"}

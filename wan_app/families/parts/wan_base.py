@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Plan, numbers_of
 from wan_app.families.caches import cached_steps
-from wan_app.families.checkpoints import load_component
-from wan_app.families.costs import costs_of
-from wan_app.families.frames import keep_given
-from wan_app.families.loras import applied
-from wan_app.families.previews import LatentPreview, denormalise
-from wan_app.families.residency import OneResident, stream_blocks
-from wan_app.families.running import Progress, interruptible
+from wan_app.families.fit.costs import costs_of
+from wan_app.families.parts.frames import keep_given
+from wan_app.families.parts.loras import applied
+from wan_app.families.parts.previews import LatentPreview, denormalise
+from wan_app.families.parts.residency import OneResident, stream_blocks
+from wan_app.families.parts.running import Progress, interruptible
+from wan_app.families.parts.speed import Kernels
+from wan_app.families.parts.wan_words import WanWords, load_text_encoder
 from wan_app.families.spec import ModelSpec
-from wan_app.families.speed import Kernels
-from wan_app.families.wan_words import WanWords, load_text_encoder
+from wan_app.families.weights.checkpoints import load_component
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
 if TYPE_CHECKING:

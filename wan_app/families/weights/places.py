@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
 from wan_app.errors import InvalidRequest
-from wan_app.families.hub import HubFile, storage_faults
+from wan_app.families.weights.hub import HubFile, storage_faults
 from wan_app.settings import Settings
 
 # Up to this size a file that is here already is compared by content, above by its length.

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from wan_app.devices import Machine
-from wan_app.families import registry, tables
+from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.costs import costs_of
-from wan_app.families.measured import Measured
-from wan_app.families.plan import Work, fit, plans, predict, step_down, what_would
-from wan_app.families.tables import CARDS, fit_tables
+from wan_app.families.fit import tables
+from wan_app.families.fit.costs import costs_of
+from wan_app.families.fit.measured import Measured
+from wan_app.families.fit.plan import Work, fit, plans, predict, step_down, what_would
+from wan_app.families.fit.tables import CARDS, fit_tables
 
 CPU = Machine(device="cpu", name="CPU", ram=64 * 2**30, ram_free=60 * 2**30, disk_free=10**13, tflops=0.4)
 VACE = registry.get("wan2.1-vace-1.3b")
@@ -222,4 +223,4 @@ def test_the_table_has_a_row_for_each_model_and_a_column_for_each_card():
 
 def test_the_committed_table_is_todays():
     committed = (Path(tables.__file__).parent / "FIT.md").read_text(encoding="utf-8")
-    assert fit_tables() in committed, "python -m wan_app fit --table > wan_app/families/FIT.md"
+    assert fit_tables() in committed, "python -m wan_app fit --table > wan_app/families/fit/FIT.md"

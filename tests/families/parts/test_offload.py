@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wan_app.families import registry, wan_words
+from tests.families import tiny_wan
+from tests.families.conftest import Recorder
+from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.wan_base import WanRunner
+from wan_app.families.parts import wan_words
+from wan_app.families.parts.wan_base import WanRunner
 from wan_app.types import GenerationRequest
-
-from . import tiny_wan
-from .conftest import Recorder
 
 SPECS = {"one": ("wan2.1-t2v-1.3b", tiny_wan.build_text), "two": ("wan2.2-t2v-a14b", tiny_wan.build_text_experts)}
 

@@ -13,14 +13,14 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from tests.families import tiny_wan
+from tests.families.conftest import Recorder
 from wan_app.errors import ModelUnavailable
-from wan_app.families import checkpoints, quantized, registry
+from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.quantized import QuantizedCopy, fingerprint
+from wan_app.families.weights import checkpoints, quantized
+from wan_app.families.weights.quantized import QuantizedCopy, fingerprint
 from wan_app.types import GenerationRequest
-
-from . import tiny_wan
-from .conftest import Recorder
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Plan
-from wan_app.families.previews import LatentPreview
-from wan_app.families.sounding import sound_of
+from wan_app.families.parts.previews import LatentPreview
+from wan_app.families.parts.sounding import sound_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def ltx_parts(index: dict[str, Any], plan: Plan, weights: Path) -> dict[str, Any
     from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, vocoder
 
-    from wan_app.families.checkpoints import load_component
+    from wan_app.families.weights.checkpoints import load_component
 
     large = {
         "transformer": LTX2VideoTransformer3DModel,

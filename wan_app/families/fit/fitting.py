@@ -7,12 +7,13 @@ from pathlib import Path
 
 from wan_app.devices import Machine
 from wan_app.errors import ModelUnavailable
-from wan_app.families import registry, weights
+from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.costs import Costs, as_in_folder, costs_of
-from wan_app.families.measured import Measured
-from wan_app.families.plan import Fit, Prediction, Work, fit, predict, what_would
+from wan_app.families.fit.costs import Costs, as_in_folder, costs_of
+from wan_app.families.fit.measured import Measured
+from wan_app.families.fit.plan import Fit, Prediction, Work, fit, predict, what_would
 from wan_app.families.spec import ModelSpec
+from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wan_app.families.previews import LatentPreview, denormalise, normalise
+from wan_app.families.parts.previews import LatentPreview, denormalise, normalise
 
 CHANNELS = 16
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.errors import InvalidRequest, ModelUnavailable
 from wan_app.families.spec import ModelSpec
-from wan_app.families.weights import locate_file, problem_with_tensors
+from wan_app.families.weights.locate import locate_file, problem_with_tensors
 from wan_app.settings import Settings
 from wan_app.types import GenerationRequest, Lora
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.families import tiny_wan
 from wan_app.devices import Machine
-from wan_app.families import costs as known
 from wan_app.families import registry
 from wan_app.families.base import Plan
-from wan_app.families.costs import Costs, as_in_folder, costs_of
-from wan_app.families.plan import Work, predict
-
-from . import tiny_wan
+from wan_app.families.fit import costs as known
+from wan_app.families.fit.costs import Costs, as_in_folder, costs_of
+from wan_app.families.fit.plan import Work, predict
 
 GB = 10**9
 CARD = Machine(device="cuda", name="x", vram=24 * GB, vram_free=24 * GB, ram=64 * GB, ram_free=64 * GB,
@@ -26,7 +25,7 @@ VACE = {"vace_in_channels": 96}
 def transformer(config: dict):
     from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
-    from .tracing import on_meta
+    from tests.families.tracing import on_meta
 
     cls = WanVACETransformer3DModel if "vace_layers" in config else WanTransformer3DModel
     return on_meta(lambda: cls(attention_head_dim=128, **config))
@@ -36,7 +35,7 @@ def traced(model, costs: Costs, width: int, height: int, num_frames: int, pictur
     """Bytes of a forward pass."""
     import torch
 
-    from .tracing import activation_bytes
+    from tests.families.tracing import activation_bytes
 
     def empty(*shape, dtype=torch.bfloat16):
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -61,7 +60,7 @@ def test_the_prediction_for_vace_1_3b_is_within_a_tenth_of_the_traced_bytes():
     from diffusers import AutoencoderKLWan
     from transformers import UMT5Config, UMT5EncoderModel
 
-    from .tracing import on_meta, weight_bytes
+    from tests.families.tracing import on_meta, weight_bytes
 
     spec = registry.get("wan2.1-vace-1.3b")
     model = transformer(SMALL | VACE | {"vace_layers": list(range(0, 30, 2))})
@@ -90,7 +89,7 @@ def test_parameters_and_activations_are_those_of_the_architecture(name, config):
 def test_the_text_encoders_share_that_no_quantization_touches():
     from transformers import UMT5Config, UMT5EncoderModel
 
-    from .tracing import on_meta
+    from tests.families.tracing import on_meta
 
     layer = UMT5Config(vocab_size=256384, d_model=4096, d_ff=10240, num_layers=1, num_heads=64, d_kv=64,
                        feed_forward_proj="gated-gelu")  # fmt: skip
@@ -103,7 +102,7 @@ def test_decoding_whole_takes_what_is_predicted():
     import torch
     from diffusers import AutoencoderKLWan
 
-    from .tracing import activation_bytes, on_meta
+    from tests.families.tracing import activation_bytes, on_meta
 
     vae = on_meta(AutoencoderKLWan, torch.float32)
     latents = torch.empty(1, 16, 4, 60, 104, device="meta")

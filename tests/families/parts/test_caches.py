@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
+from tests.families import tiny_vace, tiny_wan
+from tests.families.conftest import Recorder
+from tests.families.tiny_parts import same_weights_every_time, wan_transformer
 from wan_app.errors import InvalidRequest
 from wan_app.families import registry
 from wan_app.families.base import Plan
 from wan_app.families.caches import cached_steps
-from wan_app.families.speed import compile_blocks
+from wan_app.families.parts.speed import compile_blocks
 from wan_app.types import GenerationRequest
-
-from . import tiny_vace, tiny_wan
-from .conftest import Recorder
-from .tiny_parts import same_weights_every_time, wan_transformer
 
 # Below: rounding. Above: a fault.
 SAME, WRONG = 1e-5, 0.05

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.devices import free_memory
 from wan_app.families.base import Plan
-from wan_app.families.checkpoints import load_component
-from wan_app.families.faults import faults_as_ours
-from wan_app.families.prompts import PromptCache
-from wan_app.families.quantized import fingerprint
-from wan_app.families.running import interruptible
+from wan_app.families.parts.prompts import PromptCache
+from wan_app.families.parts.running import interruptible
+from wan_app.families.weights.checkpoints import load_component
+from wan_app.families.weights.faults import faults_as_ours
+from wan_app.families.weights.quantized import fingerprint
 from wan_app.types import Reporter
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 
 from wan_app.devices import Machine
 from wan_app.families.base import Plan
-from wan_app.families.costs import QUANTIZATIONS, Costs, costs_of
-from wan_app.families.measured import Measured
+from wan_app.families.fit.costs import QUANTIZATIONS, Costs, costs_of
+from wan_app.families.fit.measured import Measured
 from wan_app.families.spec import ModelSpec
 from wan_app.types import GenerationRequest
 

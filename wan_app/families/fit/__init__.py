@@ -1,0 +1,1 @@
+"""How a request fits a machine: costs from the architecture, what runs measured, the plan."""

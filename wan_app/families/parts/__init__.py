@@ -1,0 +1,1 @@
+"""What several families, or one large one, are made of."""

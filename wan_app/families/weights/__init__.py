@@ -1,0 +1,1 @@
+"""Weights: where they are, whether they are whole, their licences and downloads."""
