@@ -10,10 +10,9 @@ import random
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 
 from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_of
-from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder
+from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.training.encoders import disturb
 from wan_app.likeness.training.parallel import Rank
@@ -31,9 +30,6 @@ BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
 MINIMUM = 32
 MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
 MORE_TALK = 0.2
-MOUTH_WEIGHT = 40.0
-# Mean change of a cell's pixels, of 2, from which on a mouth is plainly seen in it.
-MOUTH_SEEN = 0.04
 STILL_MODES = {"text": 0.55, "reference": 0.45}
 
 
@@ -41,7 +37,7 @@ STILL_MODES = {"text": 0.55, "reference": 0.45}
 class Batch:
     """One batch: clean latents (B, C, f, h, w), what is known of them (B, C + 2, f, h, w), captions, identity
     and voice tokens (B, n, dim), and which samples may read theirs (B,). Clips also have clean audio latents
-    (B, Ca, n), what is known of those (B, Ca + 1, n), and how much each cell counts (B, 1, f, h, w); stills None."""
+    (B, Ca, n) and what is known of those (B, Ca + 1, n); stills have None."""
 
     latents: torch.Tensor
     known: torch.Tensor
@@ -52,7 +48,6 @@ class Batch:
     use_voice: torch.Tensor
     audio: torch.Tensor | None = None
     known_audio: torch.Tensor | None = None
-    weight: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,14 +63,13 @@ class Finished:
 @dataclass
 class Clips:
     """N clips as the transformer needs them: latents of the video, of its last frame as a still and of its sound,
-    identity tokens of a portrait, voice tokens of a recording, and how much each cell counts; half precision."""
+    identity tokens of a portrait, voice tokens of a recording; half precision."""
 
     latents: torch.Tensor
     stills: torch.Tensor
     audio: torch.Tensor
     identity: torch.Tensor
     voice: torch.Tensor
-    weight: torch.Tensor
 
     def room_for(self, count: int) -> Clips:
         """Zeros for `count` clips of these shapes."""
@@ -118,7 +112,6 @@ class Bucket:
                 self.networks.audio_vae.encode(sound),
                 self.networks.identity_encoder(portraits * 2 - 1),
                 self.networks.voice_encoder(recorded).stacked(),
-                speaking_weight(video, draw_clips(scenes, *self.shape, mute=True) * 2 - 1),
             )
         return Clips(*(part.half() for part in made)), scenes
 
@@ -156,8 +149,7 @@ class Pool:
         latents, audio = bucket.clips.latents[rows].float(), bucket.clips.audio[rows].float()
         known = known_latents(latents, bucket.clips.stills[rows].float(), modes, self.rng)
         batch = self._batch(bucket, rows, modes, latents, known)
-        sound = known_sound(audio, known, self.rng)
-        return replace(batch, audio=audio, known_audio=sound, weight=bucket.clips.weight[rows].float())
+        return replace(batch, audio=audio, known_audio=known_sound(audio, known, self.rng))
 
     def stills(self, size: int) -> Batch:
         """A batch of `size` square single frames: five times cheaper than clips, and looks are learned from them."""
@@ -199,17 +191,6 @@ class Pool:
         if mode == "image" and self.rng.random() < 0.3:
             about = "everything"
         return caption(scenes, row, self.rng, about=about)
-
-
-def speaking_weight(video: torch.Tensor, mute: torch.Tensor) -> torch.Tensor:
-    """How much each latent cell counts (N, 1, f, h, w): those in which a mouth is seen to speak many times as much.
-
-    A mouth is a few pixels of one cell: weighed like all others it is never learned, and nobody's lips move.
-    """
-    moved = (video - mute).abs().amax(1, keepdim=True)
-    first, rest = moved[:, :, :1], moved[:, :, 1:]
-    cells = torch.cat([F.avg_pool3d(first, (1, CELL, CELL)), F.avg_pool3d(rest, (GROUP, CELL, CELL))], 2)
-    return 1 + MOUTH_WEIGHT * (cells / MOUTH_SEEN).clamp(max=1)
 
 
 def known_latents(

@@ -58,7 +58,7 @@ def flow_loss(
         use_identity=batch.use_identity,
         use_voice=batch.use_voice,
     )
-    seen = missed(made.video, clean, level, given, batch.weight)
+    seen = missed(made.video, clean, level, given)
     if made.audio is None or batch.audio is None or given_audio is None:
         return seen, torch.zeros_like(seen)
     return seen, missed(made.audio, batch.audio, level, given_audio)
@@ -73,14 +73,11 @@ def noised(
     return torch.where(given > 0, clean, (1 - t) * clean + t * noise)
 
 
-def missed(
-    made: torch.Tensor, clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor,
-    weight: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Mean error of the velocity that `made` stands for, over what is not given; `weight` as in `Batch`."""
+def missed(made: torch.Tensor, clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Mean error of the velocity that `made` stands for, over what is not given."""
     t = level.view(-1, *[1] * (clean.ndim - 1)).clamp(min=0.08)
-    error = ((made.float() - clean) / t).square() * (1 - given)
-    return (error if weight is None else error * weight).mean() / (1 - given).mean()
+    error = ((made.float() - clean) / t).square()
+    return (error * (1 - given)).mean() / (1 - given).mean()
 
 
 class Trainer:

@@ -19,21 +19,14 @@ def clip_times(frames: int = CLIP_FRAMES) -> torch.Tensor:
     return torch.arange(frames) / FPS
 
 
-def draw_clips(
-    scenes: Scenes, height: int, width: int, seconds: torch.Tensor | None = None, *, mute: bool = False
-) -> torch.Tensor:
-    """Video float (N, 3, T, height, width) in [0, 1] at the times `seconds` (T,), a whole clip by default.
-
-    `mute` keeps every mouth shut: the difference shows where speaking is seen.
-    """
+def draw_clips(scenes: Scenes, height: int, width: int, seconds: torch.Tensor | None = None) -> torch.Tensor:
+    """Video float (N, 3, T, height, width) in [0, 1] at the times `seconds` (T,), a whole clip by default."""
     device = scenes.numbers["x"].device
     x, y = pixel_grid(height, width, device)
     seconds = (clip_times() if seconds is None else seconds).to(device)
     background = draw_background(scenes, x, y)
     room = max(0.0, width / height - 0.62) * 0.62
     body = poses(scenes, seconds)
-    if mute:
-        body["mouth"] = torch.zeros_like(body["mouth"])
     scale = scenes.numbers["size"][:, None] * min(0.80, 1.22 * width / height)
     # The whole crossing of a walk must stay in a narrow frame.
     body["x"] = body["x"] * scale * min(1.0, width / height) + scenes.numbers["x"][:, None] * room * 0.75
