@@ -335,7 +335,7 @@ def test_interrupted_while_denoising(start, data, tmp_path, sent):
     wait_for(lambda: '"Reading the prompt"' in rows(data))
     began = time.monotonic()
     program.send_signal(sent)
-    printed, err = program.communicate(timeout=10)
+    printed, err = program.communicate(timeout=30)
     assert (program.returncode, printed, err) == (130, "", "Cancelled\n")
     assert time.monotonic() - began < 3
     assert [one.name for one in tmp_path.iterdir()] == ["data"]

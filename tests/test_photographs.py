@@ -93,7 +93,7 @@ def test_a_pipeline_is_given_plain_rgb_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Any, name: str, kind: str, options: dict[str, Any],
     size: tuple[int, int], ends: tuple[int, int],
 ) -> None:
-    monkeypatch.setattr(services_module.weights, "locate", lambda *_: None)
+    monkeypatch.setattr(services_module.weights, "locate", lambda *_: tmp_path)
     photograph = saved(tmp_path / name, kind, **options)
     pipeline = LookingPipeline()
     settings = Settings(data_dir=tmp_path / "data", device="cpu")
