@@ -39,6 +39,5 @@ def test_the_committed_table_is_of_this_model() -> None:
     # Six voices swing too; another voice than the one given would be off by half an octave.
     assert voice["reference"]["pitch_error_semitones"] < held["reference"]["pitch_error_semitones"] + 1
     assert voice["reference"]["mouth_correlation"] > held["reference"]["mouth_correlation"] - 0.25
-    assert abs(voice["reference"]["mouth_lag_frames"]) <= 1
     assert voice["without_a_voice"]["audible"] == 1
     assert "| place |" in as_markdown(table | {"voice": voice})
