@@ -17,14 +17,19 @@ os.environ.pop("WAN_APP_WEIGHTS_DIR", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+
+_BROWSERS = Path(__file__).parent / "e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(name) for name in ("slow", "e2e")):
             item.add_marker(pytest.mark.fast)
+    # Browsers last: playwright leaves an event loop running in this thread, beside which no other can be run.
+    items.sort(key=lambda item: item.path.is_relative_to(_BROWSERS))
 
 
 def pytest_unconfigure() -> None:

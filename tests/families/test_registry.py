@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from wan_app.errors import InvalidRequest, ModelUnavailable, OutOfMemory
 from wan_app.families import registry
@@ -39,18 +40,11 @@ def test_the_defaults_of_a_row_can_be_run(spec: object) -> None:
         assert (frames - spec.frame_offset) % spec.frame_step == 0  # type: ignore[attr-defined]
 
 
-class TorchOutOfMemoryError(RuntimeError):
-    pass
-
-
-TorchOutOfMemoryError.__name__ = "OutOfMemoryError"
-
-
 @pytest.mark.parametrize(
     ("fault", "answer"),
     [
         (RuntimeError("size mismatch\nfor x"), ModelUnavailable),
-        (TorchOutOfMemoryError("CUDA out of memory"), OutOfMemory),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory),
         (MemoryError(), OutOfMemory),
         (ModelUnavailable("its own words"), ModelUnavailable),
     ],
