@@ -24,6 +24,9 @@ class Settings:
     device: str | None = None
     host: str = "127.0.0.1"
     port: int | None = None
+    # PEM files of a certificate and key of the user's own, to sign Content Credentials with.
+    sign_cert: Path | None = None
+    sign_key: Path | None = None
 
     @property
     def local(self) -> bool:
@@ -55,18 +58,33 @@ class Settings:
     def servers_dir(self) -> Path:
         return self.data_dir / "servers"
 
+    @property
+    def keys_dir(self) -> Path:
+        """Secrets of this install: no export of a user's data may take them along."""
+        return self.data_dir / "keys"
+
+    @property
+    def sidecars_dir(self) -> Path:
+        """What leads from a watermark back to the credentials of a file that lost them."""
+        return self.data_dir / "sidecars"
+
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, and Gradio's own
+        """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, WAN_APP_SIGN_CERT, WAN_APP_SIGN_KEY, and Gradio's own
         GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (containers and Spaces set them)."""
         env = os.environ
-        weights = env.get("WAN_APP_WEIGHTS_DIR")
         port = env.get("GRADIO_SERVER_PORT", "")
         # os.path's expanduser leaves "~nobody" as it is, where pathlib's raises.
         return cls(
             data_dir=Path(os.path.expanduser(env.get("WAN_APP_DATA_DIR") or user_data_path("wan-app"))),
-            weights_dir=Path(os.path.expanduser(weights)) if weights else None,
+            weights_dir=_path(env.get("WAN_APP_WEIGHTS_DIR")),
             device=env.get("WAN_APP_DEVICE"),
             host=env.get("GRADIO_SERVER_NAME", "127.0.0.1"),
             port=int(port) if port.isdigit() else None,
+            sign_cert=_path(env.get("WAN_APP_SIGN_CERT")),
+            sign_key=_path(env.get("WAN_APP_SIGN_KEY")),
         )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(os.path.expanduser(text)) if text else None
