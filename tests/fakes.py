@@ -18,7 +18,7 @@ import numpy as np
 from wan_app import cli, services
 from wan_app.errors import ModelUnavailable, OutOfMemory, WorkerDied
 from wan_app.families.base import Output, Plan
-from wan_app.families.speech.base import Recording
+from wan_app.families.parts.recording import Recording
 from wan_app.generate import VideoRecipe
 from wan_app.runtime.job import Task
 from wan_app.settings import Settings

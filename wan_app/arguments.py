@@ -184,20 +184,18 @@ def _is_sound(file: Path) -> bool:
 
 def whole(name: str) -> Any:
     """A reader of whole numbers for the flag `name`."""
-    def read(text: str) -> int:
-        try:
-            return int(text)
-        except ValueError:
-            raise InvalidRequest(name, repr(text[:40]), "a whole number") from None
-
-    return read
+    return _reader(name, int, "a whole number")
 
 
 def _number(name: str) -> Any:
-    def read(text: str) -> float:
+    return _reader(name, float, "a number")
+
+
+def _reader(name: str, kind: type, needed: str) -> Any:
+    def read(text: str) -> Any:
         try:
-            return float(text)
+            return kind(text)
         except ValueError:
-            raise InvalidRequest(name, repr(text[:40]), "a number") from None
+            raise InvalidRequest(name, repr(text[:40]), needed) from None
 
     return read

@@ -166,8 +166,8 @@ def _card(device: str, own_pid: int | None) -> tuple[str, int, int] | None:
     if not rows or not (rows[0][1].isdigit() and rows[0][2].isdigit()):
         return None
     name, total, free = rows[0]
-    own = sum(int(used) for pid, used in _nvidia_smi("--query-compute-apps=pid,used_memory", number)
-              if own_pid and pid == str(own_pid) and used.isdigit())
+    running = _nvidia_smi("--query-compute-apps=pid,used_memory", number) if own_pid else []
+    own = sum(int(used) for pid, used in running if pid == str(own_pid) and used.isdigit())
     return name, int(total) * 2**20, (int(free) + own) * 2**20
 
 

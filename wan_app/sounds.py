@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import soundfile
 
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Output, Plan
+from wan_app.families.parts.recording import Recording
 from wan_app.families.spec import ModelSpec
 from wan_app.families.speech import registry
-from wan_app.families.speech.base import Recording, Speaker
+from wan_app.families.speech.base import Speaker
 from wan_app.families.speech.lines import Line, spoken_lines
 from wan_app.media.samples import UNDER_SPEECH
 from wan_app.media.sound import Sound, at_loudness, fit, mix, read_soundtrack
@@ -47,7 +45,7 @@ def spoken(
     """
     model = registry.get()
     report(Loading("Speaking the words"))
-    voices = {one.name: _recording(one.voice) for one in request.characters if one.voice}
+    voices = {one.name: Recording.read(one.voice) for one in request.characters if one.voice}
     try:
         with speakers.lease(model.id, _PLAN) as speaker:
             said = [
@@ -95,9 +93,3 @@ def composed(
         return track, tuple(notes)
     quieter = UNDER_SPEECH if request.soundtrack_mode == "auto" else None
     return mix(track, own, quieter=quieter), tuple(notes)
-
-
-def _recording(path: Path) -> Recording:
-    """A voice from the store of inputs, where it was put right when it was kept."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return Recording(samples.mean(axis=1), rate)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.media.conftest import voice
+from wan_app.families.parts.recording import resampled
 from wan_app.media.loudness import CEILING
-from wan_app.media.samples import Sound, fit, mix, resampled
+from wan_app.media.samples import Sound, fit, mix
 from wan_app.media.sound import loudness
 from wan_app.media.sync import lag
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.media.conftest import ffmpeg, voice
 from wan_app.errors import ExportFailed
+from wan_app.families.parts.recording import resampled
 from wan_app.media import encoder, video
 from wan_app.media.encoder import AUDIO_RATE, RawSound
 from wan_app.media.loudness import at_loudness
 from wan_app.media.probe import probe
-from wan_app.media.samples import resampled
 from wan_app.media.video import AAC_FRAME, VideoFacts, export_video
 
 RATE = 16_000

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from wan_app.families.base import Numbers, Output, Pipeline, Plan, character_words, numbers_of
+from wan_app.families.base import Numbers, Output, Pipeline, Plan, character_words
 from wan_app.families.parts.echo_voice import voice_latents
 from wan_app.families.parts.frames import cover, keep_given
 from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
 from wan_app.families.parts.running import Progress, interruptible
-from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
@@ -122,10 +122,7 @@ class EchoRunner:
         """Encode, denoise, decode; see `base.Pipeline.generate`."""
         import torch
 
-        numbers = numbers_of(request)
-        if request.sound_only:
-            # The picture is thrown away: the smallest one costs least.
-            numbers = numbers._replace(width=self.spec.min_side, height=self.spec.min_side)
+        numbers = numbers_with_sound(request, self.spec)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))
             prompt = prompt_saying(request, character_words(request))

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
+from wan_app.families.base import Numbers, Output, Pipeline, Plan
 from wan_app.families.parts.frames import cover, keep_given
 from wan_app.families.parts.h3_decode import CANCEL_AT, H3Decoder, latents_of_rows
 from wan_app.families.parts.h3_references import character_words, references_of, voices_said
 from wan_app.families.parts.residency import OneResident
 from wan_app.families.parts.running import Progress, interruptible
-from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.weights.checkpoints import load_component
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
@@ -128,10 +128,7 @@ class H3Runner:
         """Encode, denoise, decode; see `base.Pipeline.generate`."""
         import torch
 
-        numbers = numbers_of(request)
-        if request.sound_only:
-            # The picture is thrown away: the smallest one costs least.
-            numbers = numbers._replace(width=self.spec.min_side, height=self.spec.min_side)
+        numbers = numbers_with_sound(request, self.spec)
         self._need("transformer_ref" if request.characters else "transformer", report)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))

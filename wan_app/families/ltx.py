@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wan_app.families.base import Numbers, Output, Pipeline, Plan, numbers_of
+from wan_app.families.base import Numbers, Output, Pipeline, Plan
 from wan_app.families.parts.frames import cover, given_frames, keep_given
 from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
 from wan_app.families.parts.running import Progress, interruptible
-from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
 from wan_app.families.parts.stills import as_video_still
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
@@ -133,10 +133,7 @@ class LtxRunner:
         """Encode, denoise, decode; see `base.Pipeline.generate`."""
         import torch
 
-        numbers = numbers_of(request)
-        if request.sound_only:
-            # The picture is thrown away: the smallest one costs least.
-            numbers = numbers._replace(width=self.spec.min_side, height=self.spec.min_side)
+        numbers = numbers_with_sound(request, self.spec)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))
             embeds = self._read(request, numbers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
+from wan_app.families.parts.recording import Recording
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter, Similarity, Step
@@ -114,7 +115,7 @@ class PocketPipeline:
 
         numbers = numbers_of(request)
         faces = [picture for one in request.characters for path in one.faces if (picture := _open(path))]
-        voice = next((_samples(one.voice) for one in request.characters if one.voice), None)
+        voice = next((Recording.read(one.voice).samples for one in request.characters if one.voice), None)
         times = [time.monotonic()]
 
         def on_step(index: int, total: int, clean: torch.Tensor) -> None:
@@ -215,13 +216,6 @@ def prompt_for(request: GenerationRequest) -> str:
     spoken = bool(spoken_lines(request)) or any(one.voice for one in request.characters)
     words = _QUOTES.sub(" ", prompt).strip() or "a person"
     return f"{words} and talks" if spoken and not _SPEAKS.search(words) else words
-
-
-def _samples(path: Path) -> np.ndarray:
-    """A kept voice, mono 16 kHz, as float32 (samples,)."""
-    import soundfile
-
-    return soundfile.read(path, dtype="float32")[0]
 
 
 def _open(path: Path | None) -> Image.Image | None:

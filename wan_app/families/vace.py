@@ -11,8 +11,15 @@ from PIL import Image
 from wan_app.families.base import Numbers, Pipeline, Plan, character_words, prompt_calling
 from wan_app.families.fit.costs import VACE_1_3B, VACE_14B
 from wan_app.families.parts.frames import cover, given_frames, on_white
-from wan_app.families.parts.wan_base import WanRunner, load_pipeline, shift_by_size
-from wan_app.families.spec import ModelSpec, Shape
+from wan_app.families.parts.wan_base import (
+    AREA_480P,
+    SHAPES_480P,
+    SHAPES_720P,
+    WanRunner,
+    load_pipeline,
+    shift_by_size,
+)
+from wan_app.families.spec import ModelSpec
 from wan_app.types import GenerationRequest
 
 _SMALL = ModelSpec(
@@ -38,10 +45,10 @@ _SMALL = ModelSpec(
     min_frames=5,
     max_frames=81,
     default_frames=81,
-    shapes=(Shape("Wide", 832, 480), Shape("Tall", 480, 832), Shape("Square", 624, 624)),
+    shapes=SHAPES_480P,
     size_multiple=16,
     min_side=256,
-    max_area=832 * 480,
+    max_area=AREA_480P,
     num_inference_steps=30,
     guidance_scale=5.0,
     # The number of pictures it was trained and is published with.
@@ -67,12 +74,7 @@ SPECS = (
         download_bytes=46_600_000_000,
         # For its largest shape, 720p; 480p takes about 10 GB less.
         memory={"none": 66_000_000_000, "int8": 44_700_000_000, "nf4": 34_000_000_000},
-        shapes=(
-            *_SMALL.shapes,
-            Shape("Wide 720p", 1280, 720),
-            Shape("Tall 720p", 720, 1280),
-            Shape("Square 720p", 960, 960),
-        ),
+        shapes=(*SHAPES_480P, *SHAPES_720P),
         max_area=1280 * 720,
         costs=VACE_14B,
     ),

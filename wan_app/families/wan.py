@@ -9,16 +9,16 @@ from typing import Any
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.fit.costs import WAN_1_3B, WAN_14B, WAN_14B_IMAGE
 from wan_app.families.parts.frames import cover
-from wan_app.families.parts.wan_base import AREA_480P, WanRunner, load_pipeline, shift_by_size
-from wan_app.families.spec import Fast, ModelSpec, Shape
-from wan_app.types import GenerationRequest
-
-SHAPES_480P = (Shape("Wide", 832, 480), Shape("Tall", 480, 832), Shape("Square", 624, 624))
-SHAPES_720P = (
-    Shape("Wide 720p", 1280, 720),
-    Shape("Tall 720p", 720, 1280),
-    Shape("Square 720p", 960, 960),
+from wan_app.families.parts.wan_base import (
+    AREA_480P,
+    SHAPES_480P,
+    SHAPES_720P,
+    WanRunner,
+    load_pipeline,
+    shift_by_size,
 )
+from wan_app.families.spec import Fast, ModelSpec
+from wan_app.types import GenerationRequest
 
 # 4 steps without guidance, distilled by the lightx2v authors; published for the 14B models only.
 _FAST_TEXT = Fast(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from wan_app.errors import ModelUnavailable
 from wan_app.families.base import Numbers, Pipeline, Plan
 from wan_app.families.fit.costs import WAN_5B, WAN_A14B
-from wan_app.families.parts.wan_base import WanRunner, load_pipeline
+from wan_app.families.parts.wan_base import SHAPES_480P, SHAPES_720P, WanRunner, load_pipeline
 from wan_app.families.spec import Fast, ModelSpec, Shape
-from wan_app.families.wan import SHAPES_480P, SHAPES_720P, image_conditions
+from wan_app.families.wan import image_conditions
 from wan_app.types import GenerationRequest
 
 if TYPE_CHECKING:

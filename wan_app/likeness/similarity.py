@@ -77,12 +77,13 @@ def voice_agreement(
     pitches, prints = [], []
     for samples in (reference, made):
         recorded = torch.from_numpy(samples[: len(samples) // 1000 * 1000]).float()[None].to(sounds.device)
-        controls = sounds.controls_of(sounds.encode_mel(log_mel(recorded)))
+        mel = log_mel(recorded)
+        controls = sounds.controls_of(sounds.encode_mel(mel))
         loud = controls.harmonic[0].amax(1)
         spoken = (loud > loud.amax() + _SPOKEN) & (loud > -2.0)
         if int(spoken.sum()) * HOP < _LEAST_SPOKEN * 16_000:
             return None
         pitches.append(float(controls.f0[0][spoken].log2().median()))
-        prints.append(voices.fingerprint(voices(recorded)))
+        prints.append(voices.fingerprint(voices.of_mel(mel)))
     timbre = float((prints[0] * prints[1]).sum().clamp(0, 1))
     return VoiceAgreement(timbre, 12 * (pitches[1] - pitches[0]))

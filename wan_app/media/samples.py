@@ -1,12 +1,12 @@
-"""Sound in memory: its type, and cutting, resampling and mixing it."""
+"""Sound in memory: its type, and cutting and mixing it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import gcd
 
 import numpy as np
 
+from wan_app.families.parts.recording import resampled
 from wan_app.media.loudness import limited, loudness
 
 # Music this much (LU) below speech is heard, and every word understood.
@@ -55,23 +55,6 @@ def mix(under: Sound, over: Sound, *, quieter: float | None = None) -> Sound:
     if quieter is not None and loud is not None and louder is not None:
         below = below * np.float32(10 ** ((louder - quieter - loud) / 20))
     return Sound(limited(above + below, rate), rate, under.repairs + over.repairs)
-
-
-def resampled(samples: np.ndarray, sample_rate: int, to: int) -> np.ndarray:
-    """float32 (channels, round(n * to / sample_rate)): the same sound at the rate `to`, without delay."""
-    if to == sample_rate:
-        return samples
-    length = samples.shape[1]
-    wanted = round(length * to / sample_rate)
-    # Silence behind, so that the end does not ring at the start; and a length which divides exactly.
-    unit = sample_rate // gcd(sample_rate, to)
-    size = -(-(length + sample_rate // 50) // unit) * unit
-    new_size = size * to // sample_rate
-    spectrum = np.fft.rfft(samples, size)
-    bins = min(size, new_size) // 2 + 1
-    kept = np.zeros((samples.shape[0], new_size // 2 + 1), complex)
-    kept[:, :bins] = spectrum[:, :bins]
-    return (np.fft.irfft(kept, new_size)[:, :wanted] * (new_size / size)).astype(np.float32)
 
 
 def sixteen_bit(samples: np.ndarray) -> np.ndarray:

@@ -15,11 +15,11 @@ import numpy as np
 from wan_app.errors import InvalidRequest
 from wan_app.media.decoding import MAX_BYTES, Decoded, decode
 from wan_app.media.loudness import CEILING, MAX_GAIN_DB, at_loudness, limited, loudness
-from wan_app.media.samples import Sound, fit, mix, resampled
+from wan_app.media.samples import Sound, fit, mix
 from wan_app.media.storage import shown
 
 __all__ = [
-    "Sound", "at_loudness", "fit", "loudness", "mix", "read_soundtrack", "read_voice", "resampled",
+    "Sound", "at_loudness", "fit", "loudness", "mix", "read_soundtrack", "read_voice",
 ]
 
 VOICE_RATE, VOICE_LUFS = 16_000, -23.0

@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 from wan_app.errors import ExportFailed, InvalidRequest
+from wan_app.families.parts.recording import resampled
 from wan_app.families.spec import written_scale
 from wan_app.media.encoder import AUDIO_RATE, Encoder, RawSound
 from wan_app.media.ffmpeg import read_mp4
 from wan_app.media.probe import VideoFacts, probe
-from wan_app.media.samples import Sound, fit, resampled
+from wan_app.media.samples import Sound, fit
 from wan_app.media.storage import check_writable, part_beside, shown, storage_error
 from wan_app.types import AudioInfo, Reporter
 

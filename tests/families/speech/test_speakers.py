@@ -12,8 +12,9 @@ from tests.families.conftest import Recorder
 from tests.families.test_contract import process_state
 from wan_app.errors import Cancelled, InvalidRequest
 from wan_app.families.base import Plan
+from wan_app.families.parts.recording import Recording
 from wan_app.families.speech import registry, weights
-from wan_app.families.speech.base import Recording, Speaker, resampled
+from wan_app.families.speech.base import Speaker
 from wan_app.settings import Settings
 
 SPEC = registry.get("pocket-tts")
@@ -89,7 +90,7 @@ def test_a_cancel_stops_within_a_block_and_leaves_nothing(speaker: Speaker) -> N
 
 @pytest.mark.parametrize("rate, to", [(16_000, 24_000), (24_000, 16_000), (44_100, 24_000), (16_000, 16_000)])
 def test_resampling_keeps_pitch_level_and_length(rate: int, to: int) -> None:
-    made = resampled(tone(440, 0.5, rate), to)
+    made = tone(440, 0.5, rate).at(to)
     expected = tone(440, 0.5, to).samples
     assert made.sample_rate == to and made.samples.size == expected.size
     middle = slice(to // 20, -to // 20)  # a tone cut off hard rings a little at its ends

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wan_app.families.speech.base import Recording, resampled
+from wan_app.families.parts.recording import Recording
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +26,7 @@ def voice_latents(audio_vae: Any, path: Path) -> torch.Tensor:
     Args:
         audio_vae: an AutoencoderKLLTX2Audio, in fp32 as in training.
     """
-    import soundfile
-
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    voice = resampled(Recording(samples.mean(axis=1), rate), int(audio_vae.config.sample_rate))
+    voice = Recording.read(path).at(int(audio_vae.config.sample_rate))
     mel = loudest_mel(voice.samples, audio_vae.config)
     latents = audio_vae.encode(mel.to(audio_vae.device, audio_vae.dtype)).latent_dist.mode().float()
     # The statistics are stored flat, by channel and then by pitch.

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from wan_app.families.speech.base import Recording, resampled
+from wan_app.families.parts.recording import Recording
 from wan_app.types import GenerationRequest
 
 # Stands for the face of a voice that is heard alone: the model takes no sound without a picture.
@@ -45,7 +45,7 @@ def references_of(request: GenerationRequest, sample_rate: int) -> list[Any]:
         faces = [not_too_long(face) for face in one.faces] or [Image.new("RGB", (512, 512), _NOBODY)]
         references += [MiniMaxH3ImageReference(image=face) for face in faces]
         if one.voice is not None:
-            voice = resampled(_recording(one.voice), sample_rate)
+            voice = Recording.read(one.voice).at(sample_rate)
             audio = torch.from_numpy(voice.samples)[None]
             references.append(MiniMaxH3AudioReference(audio=audio, sample_rate=sample_rate))
     return references
@@ -61,10 +61,3 @@ def not_too_long(path: Path) -> Image.Image:
     canvas = Image.new("RGB", (width, height), "white")
     canvas.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
     return canvas
-
-
-def _recording(path: Path) -> Recording:
-    import soundfile
-
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return Recording(samples.mean(axis=1), rate)

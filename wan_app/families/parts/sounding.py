@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wan_app.families.base import prompt_calling
+from wan_app.families.base import Numbers, numbers_of, prompt_calling
+from wan_app.families.spec import ModelSpec
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import GenerationRequest
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def numbers_with_sound(request: GenerationRequest, spec: ModelSpec) -> Numbers:
+    """The numbers of a resolved request; for sound alone with the smallest picture, which is thrown away."""
+    numbers = numbers_of(request)
+    return numbers._replace(width=spec.min_side, height=spec.min_side) if request.sound_only else numbers
 
 
 def prompt_saying(request: GenerationRequest, words: Sequence[str] = (), nobody: str = "A voice") -> str:

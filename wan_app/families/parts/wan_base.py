@@ -18,7 +18,7 @@ from wan_app.families.parts.residency import OneResident, stream_blocks
 from wan_app.families.parts.running import Progress, interruptible
 from wan_app.families.parts.speed import Kernels
 from wan_app.families.parts.wan_words import WanWords, load_text_encoder
-from wan_app.families.spec import ModelSpec
+from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.weights.checkpoints import load_component
 from wan_app.types import Exporting, GenerationRequest, Loading, Reporter
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 # The largest of the 480p shapes; anything larger is 720p to the flow shift.
 AREA_480P = 832 * 480
+SHAPES_480P = (Shape("Wide", 832, 480), Shape("Tall", 480, 832), Shape("Square", 624, 624))
+SHAPES_720P = (
+    Shape("Wide 720p", 1280, 720),
+    Shape("Tall 720p", 720, 1280),
+    Shape("Square 720p", 960, 960),
+)
 # The published shift for 720p where a row's own `flow_shift` is the one for 480p.
 FLOW_SHIFT_720P = 5.0
 _CANCEL_AT = {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.errors import InvalidRequest
 from wan_app.families.base import Plan, cancel_points
-from wan_app.families.speech.base import Recording, Speaker, resampled
+from wan_app.families.parts.recording import Recording
+from wan_app.families.speech.base import Speaker
 from wan_app.families.speech.spec import Part, SpeechSpec
 from wan_app.types import Reporter
 
@@ -108,7 +109,7 @@ class PocketTTSSpeaker:
     def _listen(self, voice: Recording) -> torch.Tensor:
         """Latents (frames, latent_dim) of the voice."""
         codec, rate = self.processor.audio_tokenizer, self.spec.sample_rate
-        heard = resampled(voice, rate).samples[: round(self.spec.max_reference_seconds * rate)]
+        heard = voice.at(rate).samples[: round(self.spec.max_reference_seconds * rate)]
         inputs = self.processor.feature_extractor(heard, sampling_rate=rate).to(codec.device)
         encoded = codec.encode(inputs["input_values"], inputs["padding_mask"])
         return encoded.latents[0][encoded.latents_mask[0].bool()].cpu()

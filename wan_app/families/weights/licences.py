@@ -71,7 +71,7 @@ def read_record(licence: Licence, settings: Settings) -> dict[str, Any]:
 def terms_of(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
     """The licence that a model needs accepted, as JSON types, and when it was; None for most."""
     licence = needed_by(spec)
-    return next((one for one in listed(settings) if licence and one["id"] == licence.id), None)
+    return _row(licence, settings) if licence else None
 
 
 def accept(licence_id: str, words: str, settings: Settings) -> dict[str, Any]:
@@ -123,11 +123,14 @@ def check(spec: ModelSpec, settings: Settings) -> None:
 
 def listed(settings: Settings) -> list[dict[str, Any]]:
     """Every licence of this kind as JSON types, with `accepted_at`, None where it is not accepted."""
-    rows = []
-    for one in LICENCES.values():
-        accepted = read_record(one, settings).get("accepted_at") if is_accepted(one, settings) else None
-        rows.append({**asdict(one), "accepted_at": accepted})
-    return rows
+    return [_row(one, settings) for one in LICENCES.values()]
+
+
+def _row(licence: Licence, settings: Settings) -> dict[str, Any]:
+    record = read_record(licence, settings)
+    # Other words than today's accept nothing.
+    accepted = record.get("accepted_at") if record.get("words") == licence.words else None
+    return {**asdict(licence), "accepted_at": accepted}
 
 
 def _record_file(licence: Licence, settings: Settings) -> Path:
