@@ -22,6 +22,7 @@ FLOORS = (
     ("generate", "storyboard"),
     ("sounds", "fitted"),
     ("runtime", "media"),
+    ("consent", "policy"),
     ("families",),
     ("likeness",),
     ("types", "errors", "settings", "devices", "__init__"),

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests import fakes
 from wan_app import services as services_module
+from wan_app.consent.ledger import STATEMENT, ConsentLedger, public
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable, StorageError
 from wan_app.families import registry
 from wan_app.services import Services
@@ -221,6 +222,79 @@ def test_sound_alone_needs_no_weights_of_a_silent_model(with_speech, voice, monk
         with_speech.submit(speaking(None, voice))
 
 
+# --- Consent ---------------------------------------------------------------------------------
+
+
+def record_of(settings):
+    return ConsentLedger(settings.consent_file)
+
+
+def test_a_reference_run_is_recorded_before_it_is_queued(services, face, settings):
+    job = services.job(services.submit(reference(face), owner="a visitor's secret"), owner="a visitor's secret")
+    [kept] = job.request.characters[0].faces
+    record = record_of(settings).find(job.request.consent_id)
+    assert record["people"] == [{"name": "character1", "faces": [kept.stem], "voice": None}]
+    assert record["owner"] == public("a visitor's secret") and record["statement"] == STATEMENT
+    text = services.job(services.submit(replace(TEXT, consent=True, consent_id="made up")))
+    assert text.request.consent_id is None and record_of(settings).verify() == 1
+
+
+def test_a_withdrawn_face_is_refused_and_not_kept(services, face, settings):
+    first = services.job(services.submit(reference(face)))
+    services.withdraw_consent(first.request.consent_id)
+    with pytest.raises(InvalidRequest, match="^consent"):
+        services.duplicate(first.id)
+    first.request.characters[0].faces[0].unlink()
+    with pytest.raises(InvalidRequest, match="^consent: got character1, for whose picture the consent was withdrawn"):
+        services.submit(reference(face))
+    assert len(services.jobs()) == 1 and list(settings.inputs_dir.iterdir()) == []
+    services.renew_consent(services.consents()[0].id, STATEMENT)
+    assert services.submit(reference(face))
+
+
+def test_owners_see_their_own_statements_and_the_keeper_all(services, face):
+    job = services.job(services.submit(reference(face), owner="anna's secret"), owner="anna's secret")
+    assert services.consents(owner="ben's secret") == []
+    assert [one.id for one in services.consents()] == [job.request.consent_id]
+    with pytest.raises(InvalidRequest, match="^id"):
+        services.withdraw_consent(job.request.consent_id, owner="ben's secret")
+    services.withdraw_consent(job.request.consent_id, owner="anna's secret")
+    assert services.consents(owner="anna's secret")[0].state == "withdrawn"
+
+
+def test_a_changed_record_of_consent_is_told_and_stops_reference_runs_only(services, face, settings):
+    services.submit(reference(face))
+    settings.consent_file.write_bytes(settings.consent_file.read_bytes().replace(b"character1", b"characterX"))
+    other = Services(settings, worker=fakes.ScriptedWorker())
+    with pytest.raises(StorageError, match="^consent: got a record of consent that was changed by other hands"):
+        other.submit(reference(face))
+    assert other.submit(TEXT)
+    other.close()
+
+
+@pytest.mark.parametrize("wrong", ["voice", "soundtrack", "last_image"])
+def test_nothing_is_kept_of_a_request_whose_last_input_is_wrong(with_speech, face, voice, tmp_path, settings, wrong):
+    text = tmp_path / "words.txt"
+    text.write_text("neither picture nor sound")
+    requests = {
+        "voice": speaking(face, text), "soundtrack": speaking(face, voice, soundtrack=text),
+        "last_image": replace(TEXT, mode="image", image=face, last_image=text),
+    }
+    with pytest.raises(InvalidRequest):
+        with_speech.submit(requests[wrong])
+    assert with_speech.jobs() == [] and not settings.inputs_dir.exists() and not settings.consent_file.exists()
+
+
+def test_nothing_is_kept_where_the_job_cannot_be_written(services, face, settings, monkeypatch):
+    def full(*_):
+        raise StorageError("data_dir", "a full disk", "space")
+
+    monkeypatch.setattr(services._queue, "submit", full)
+    with pytest.raises(StorageError):
+        services.submit(reference(face))
+    assert list(settings.inputs_dir.iterdir()) == []
+
+
 def test_missing_weights_are_said_at_once(settings, worker, face):
     one = Services(settings, worker=worker)
     with pytest.raises(ModelUnavailable, match="VACE"):
@@ -356,11 +430,23 @@ def test_from_request_to_file_and_back_to_the_request(whole, face):
     assert isinstance(list(whole.watch(job_id))[-1], Finished)
     job = whole.job(job_id)
     result = job.result
+    assert result.consent_id and result.consent_id == job.request.consent_id
     assert job.file.stat().st_size > 1000 and result.seed == 3 and result.num_frames == job.request.num_frames
     assert (result.width, result.height) == (512, 512)
     assert whole.request_of(job.file) == job.request
     # Nothing in the file tells where its maker keeps things.
     assert os.fsencode(str(whole.settings.data_dir)) not in job.file.read_bytes()
+
+
+def test_a_withdrawal_stops_a_job_that_waits_before_its_model_runs(whole, face):
+    Image.new("RGB", (64, 64), (10, 90, 120)).save(face)
+    first = whole.submit(replace(TEXT, prompt="hang in denoising"))
+    waiting = whole.submit(reference(face))
+    whole.withdraw_consent(whole.job(waiting).request.consent_id)
+    whole.cancel(first)
+    failed = list(whole.watch(waiting))[-1]
+    assert (failed.kind, failed.exit_code) == ("InvalidRequest", 2) and "consent was withdrawn" in failed.error
+    assert not whole.job(waiting).out.exists()
 
 
 def test_a_repeated_request_makes_the_same_file(whole, tmp_path):

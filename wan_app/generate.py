@@ -12,6 +12,7 @@ from typing import Any
 
 import wan_app
 from wan_app import fitted, sounds
+from wan_app.consent.ledger import ConsentLedger, Person
 from wan_app.errors import ExportFailed
 from wan_app.families import registry
 from wan_app.families.base import Output, Pipeline, Plan
@@ -67,7 +68,7 @@ def generate_video(
         notes += said
     result = GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=0, height=0, num_frames=0, fps=0.0,
-        seconds=0.0, similarity=output.similarity, notes=notes + output.notes,
+        seconds=0.0, similarity=output.similarity, notes=notes + output.notes, consent_id=request.consent_id,
     )
     _make_folder(out)
     if request.sound_only:
@@ -176,9 +177,12 @@ class VideoRecipe:
         self._settings = settings
         self._models = ModelManager(load or self._load)
         self._speakers = ModelManager(load_speaker or self._load_speaker)
+        self._consent = ConsentLedger(settings.consent_file)
 
     def run(self, task: Task, report: Reporter) -> GenerationResult:
-        """Make the video of a task."""
+        """Make the video of a task. Raises InvalidRequest where consent was withdrawn since it was sent."""
+        if task.request.characters:
+            self._consent.check_run(task.request.consent_id, map(Person.of, task.request.characters))
         return generate_video(
             task.request, out=task.out, models=self._models, speakers=self._speakers, settings=self._settings,
             report=report, part=part_file(task.job_id, task.out), notes=task.notes,

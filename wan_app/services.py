@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_app import devices
+from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry
 from wan_app.families.fit.fitting import fit_request
@@ -30,7 +31,7 @@ from wan_app.runtime.queue import JobQueue, discard_output
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
 from wan_app.sounds import speech_demanded, speech_wanted
-from wan_app.types import Character, Downloaded, Failed, GenerationRequest, JobEvent, Reporter
+from wan_app.types import Downloaded, Failed, GenerationRequest, JobEvent, Reporter
 
 RECIPE = "wan_app.generate:open_recipe"
 _INTERRUPTED = Failed("The studio stopped while this job was {}; send it again", "WorkerDied")
@@ -53,6 +54,7 @@ class Services:
         self._ledger = Ledger(settings.ledger_file)
         self._lifeline = Lifeline(settings.servers_dir)
         self._inputs = InputStore(settings.inputs_dir)
+        self._consent = ConsentLedger(settings.consent_file, days=settings.consent_days)
         self._worker = worker or ProcessWorker(settings, RECIPE)
         self._queue = JobQueue(settings, self._ledger, self._worker)
         self._downloads = Downloads(self._fetch)
@@ -83,16 +85,21 @@ class Services:
             what = "sound alone" if resolved.sound_only else "a video"
             raise InvalidRequest("out", f"{shown(out.name)} for {what}", f"a name that ends in {kind}")
         self._check_models(resolved, spec)
-        resolved, notes = self._settled(resolved)
+        # All is read and checked before any of it is kept.
+        settled = self._inputs.settle(self._absolute(resolved))
+        people = [Person.of(one) for one in settled.request.characters]
+        self._consent.check(people, owner)
         job_id = new_job_id()
         name = f"{spec.id}-{resolved.mode}-{resolved.seed}{kind}"
         check_writable(self.settings.data_dir / name, "data_dir")
         path = out.absolute() if out else self.settings.outputs_dir / job_id / name
-        job = JobView(
-            id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
-            request=resolved, out=path, notes=notes,
-        )
-        return self._queue.submit(job, self._lifeline.token)
+        with self._inputs.keeping(settled.inputs):
+            job = JobView(
+                id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
+                request=replace(settled.request, consent_id=self._consent.record(people, owner) if people else None),
+                out=path, notes=settled.notes,
+            )
+            return self._queue.submit(job, self._lifeline.token)
 
     def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
         """Stop a job: at once while it waits, within one step's block while it runs.
@@ -181,6 +188,26 @@ class Services:
         """Stop a download within a second; what came so far stays for the next time."""
         self._downloads.cancel(model_id)
 
+    def consents(self, *, owner: str = KEEPER) -> list[Consent]:
+        """The people for whom an owner stated consent, newest last; for the keeper of the machine, everybody's.
+
+        Raises:
+            StorageError: the record was changed by other hands.
+        """
+        return self._consent.consents(None if owner == KEEPER else owner)
+
+    def withdraw_consent(self, consent_id: str, *, owner: str = KEEPER) -> None:
+        """Refuse the faces and voices of a statement from now on, for everybody; jobs that wait fail.
+
+        Raises:
+            InvalidRequest: no such statement of this owner; the keeper may withdraw any.
+        """
+        self._consent.withdraw(consent_id, owner=owner)
+
+    def renew_consent(self, consent_id: str, words: str, *, owner: str = KEEPER) -> None:
+        """State anew, in the statement's own `words`, what was withdrawn or ran out. Raises InvalidRequest."""
+        self._consent.renew(consent_id, words, owner=owner)
+
     def fit(
         self, request: GenerationRequest, *, vram: float | None = None, ram: float | None = None
     ) -> dict[str, Any]:
@@ -234,27 +261,11 @@ class Services:
             weights.locate(spec, self.settings, request.weights)
             loras.check(loras.with_preset(request, spec, self.settings).loras, spec)
 
-    def _settled(self, request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
-        """The request with its pictures and sounds re-read into our own store, and what was mended in them."""
-        notes: list[str] = []
-        people = []
-        for one in request.characters:
-            faces = tuple(self._inputs.keep_picture(face, "face") for face in one.faces)
-            voice, repairs = self._inputs.keep_voice(one.voice) if one.voice else (None, ())
-            notes += (f"Voice of {one.name}: {repair}" for repair in repairs)
-            people.append(Character(name=one.name, faces=faces, voice=voice))
-        soundtrack, repairs = self._inputs.keep_soundtrack(request.soundtrack) if request.soundtrack else (None, ())
-        notes += (f"Soundtrack: {repair}" for repair in repairs)
-        kept = replace(
-            request, characters=tuple(people), soundtrack=soundtrack,
-            weights=request.weights.absolute() if request.weights else None,
+    def _absolute(self, request: GenerationRequest) -> GenerationRequest:
+        return replace(
+            request, weights=request.weights.absolute() if request.weights else None,
             loras=tuple(replace(one, file=one.file.absolute()) for one in request.loras),
-            image=self._kept(request.image, "image"), last_image=self._kept(request.last_image, "last_image"),
         )
-        return kept, tuple(notes)
-
-    def _kept(self, picture: Path | None, field: str) -> Path | None:
-        return self._inputs.keep_picture(picture, field) if picture else None
 
     def _availability(self, spec: ModelSpec) -> dict[str, Any]:
         try:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from wan_app.types import LabelPlace
+
+_OFF = ("0", "off", "no", "false")
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
@@ -27,6 +30,13 @@ class Settings:
     # PEM files of a certificate and key of the user's own, to sign Content Credentials with.
     sign_cert: Path | None = None
     sign_key: Path | None = None
+
+    # How long a statement of consent holds.
+    consent_days: int = 365
+    # Whether `policy.REFUSE` is asked.
+    refuse: bool = True
+    # The visible label on videos; guests' videos have one in any case.
+    label: LabelPlace = "off"
 
     @property
     def local(self) -> bool:
@@ -59,6 +69,10 @@ class Settings:
         return self.data_dir / "servers"
 
     @property
+    def consent_file(self) -> Path:
+        return self.data_dir / "consent.jsonl"
+
+    @property
     def keys_dir(self) -> Path:
         """Secrets of this install: no export of a user's data may take them along."""
         return self.data_dir / "keys"
@@ -83,7 +97,22 @@ class Settings:
             port=int(port) if port.isdigit() else None,
             sign_cert=_path(env.get("WAN_APP_SIGN_CERT")),
             sign_key=_path(env.get("WAN_APP_SIGN_KEY")),
+            consent_days=_days(env.get("WAN_APP_CONSENT_DAYS", "")),
+            refuse=env.get("WAN_APP_REFUSE", "").strip().lower() not in _OFF,
+            label=_label(env.get("WAN_APP_LABEL", "").strip().lower()),
         )
+
+
+def _days(text: str) -> int:
+    """A whole number of days from 1 on, a year for anything else."""
+    return min(int(text), 36_500) if text.isdigit() and text.isascii() and int(text) else 365
+
+
+def _label(text: str) -> LabelPlace:
+    """A word that nobody knows was meant to be a label: it is one."""
+    if not text or text in _OFF:
+        return "off"
+    return "start" if text == "start" else "corner"
 
 
 def _path(text: str | None) -> Path | None:

@@ -11,6 +11,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 # auto: the sound of a model which has none of its own, quietly under the sound of one which has.
 SoundtrackMode = Literal["auto", "mix", "replace"]
 Preset = Literal["quality", "fast"]
+# Where the visible label stands: nowhere, in a corner of every frame, or large for two seconds.
+LabelPlace = Literal["off", "corner", "start"]
 JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
@@ -51,6 +53,9 @@ class GenerationRequest:
     `say` is what is spoken; a line in the prompt (`character1 says "..."`) does the same.
     `soundtrack` is laid under the whole clip. `sound_only` asks for the voice alone, as a WAV
     file: a test of a voice before a video is made with it.
+
+    `consent_id` and `label` are set by `Services.submit`, whatever was given: the statement of consent as
+    it was recorded, and the visible label.
     """
 
     mode: Mode
@@ -77,6 +82,8 @@ class GenerationRequest:
     soundtrack_mode: SoundtrackMode = "auto"
     sound_only: bool = False
     consent: bool = False
+    consent_id: str | None = None
+    label: LabelPlace = "off"
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; `from_json` reads it back to an equal request."""
