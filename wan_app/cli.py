@@ -1,4 +1,4 @@
-"""The command line: generate, models, download, fit, jobs, serve.
+"""The command line: generate, models, download, fit, licence, consent, jobs, serve.
 
 Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
 Results go to stdout, everything else to stderr; an error is one line and never a traceback.
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
+from wan_app.consent.ledger import Consent, ConsentLedger
 from wan_app.errors import WanAppError
+from wan_app.media.storage import shown
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
 from wan_app.types import (
@@ -137,6 +139,24 @@ def licence(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def consent(args: argparse.Namespace, settings: Settings) -> int:
+    """List the statements of consent of this data folder; withdraw one, or state it anew."""
+    ledger = ConsentLedger(settings.consent_file, days=settings.consent_days)
+    ledger.verify()
+    if args.what == "revoke":
+        rows = ledger.withdraw(args.id)
+    elif args.what == "renew":
+        rows = ledger.renew(args.id, args.words)
+    else:
+        rows = ledger.consents()
+    if args.json:
+        print(json.dumps([row.to_json() for row in rows], indent=2))
+    else:
+        for row in rows:
+            print(_consent_in_words(row))
+    return 0
+
+
 def fit(args: argparse.Namespace, settings: Settings) -> int:
     """Tell whether and how a request fits this machine, or another one, before it is made."""
     from wan_app.services import Services
@@ -190,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="generate|models|download|fit|licence|jobs|serve"
+        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|jobs|serve"
     )
 
     def command(run: Any) -> argparse.ArgumentParser:
@@ -207,6 +227,10 @@ def _parser() -> argparse.ArgumentParser:
     accepting.add_argument("what", nargs="?", choices=("list", "accept", "withdraw"), default="list")
     accepting.add_argument("id", nargs="?", default="", help="which licence")
     accepting.add_argument("--words", default="", help="the sentence that accepts it, as the list shows it")
+    consenting = command(consent)
+    consenting.add_argument("what", nargs="?", choices=("list", "revoke", "renew"), default="list")
+    consenting.add_argument("id", nargs="?", default="", help="which statement, as the list shows it")
+    consenting.add_argument("--words", default="", help="of renew: the statement in full, if it is true")
     command(jobs)
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")
@@ -272,6 +296,16 @@ def _fit_in_words(found: dict[str, Any]) -> str:
     if cost["download"]:
         lines.append(f"The weights are not here: {cost['download'] / 1e9:.1f} GB to download")
     return "\n".join(lines + [f"What would fit: {line}" for line in found["instead"]])
+
+
+def _consent_in_words(row: Consent) -> str:
+    """One person in a line: id, how it stands, who, and who stated it."""
+    state = f"withdrawn {row.withdrawn[:10]}" if row.withdrawn else f"{row.state} until {row.until[:10]}"
+    if row.state == "expired":
+        state = f"ran out {row.until[:10]}"
+    runs = f"{row.runs} run{'s' * (row.runs != 1)}"
+    said = f"{row.given}; stated {row.stated[:10]} by {shown(row.owner)}, {runs}"
+    return f"{row.id:<22} {state:<22} {shown(', '.join(row.names))} ({said})"
 
 
 def _alike(one: Similarity) -> str:

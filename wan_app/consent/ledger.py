@@ -75,6 +75,11 @@ class Consent:
     statement: str
     version: int
 
+    @property
+    def given(self) -> str:
+        """ "2 pictures and a voice"."""
+        return counted(len(self.faces), bool(self.voice))
+
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
         return asdict(self) | {"names": list(self.names), "faces": list(self.faces)}
@@ -231,6 +236,12 @@ class ConsentLedger:
 
     def _later(self) -> str:
         return (self._clock() + timedelta(days=self._days)).isoformat(timespec="seconds")
+
+
+def counted(faces: int, voice: bool) -> str:
+    """ "2 pictures and a voice", "a picture", "a voice": what stands for a person."""
+    pictures = "a picture" if faces == 1 else f"{faces} pictures"
+    return " and ".join([pictures] * (faces > 0) + ["a voice"] * voice)
 
 
 def people_of(record: Record) -> tuple[Person, ...]:
