@@ -44,7 +44,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         identity_encoder=LikenessIdentityEncoder(dim=24, layers=1, heads=1),
         voice_encoder=LikenessVoiceEncoder(dim=24, layers=1, heads=1),
         transformer=transformer,
-        vae=LikenessAutoencoder(channels=8, dim=32, layers=1, heads=1, enlarger_width=8, enlarger_layers=1),
+        vae=LikenessAutoencoder(
+            channels=8, dim=32, layers=1, heads=1, enlarger_width=8, enlarger_layers=1, audio_channels=6
+        ),
         audio_vae=LikenessAudioAutoencoder(channels=6, width=16),
         scheduler=FlowMatchEulerDiscreteScheduler(),
     )

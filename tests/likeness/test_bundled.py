@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from wan_app.likeness import hearing
 from wan_app.likeness.evaluate import Evaluation, as_markdown
-from wan_app.likeness.listening import Listening
+from wan_app.likeness.judge import LikenessJudge
+from wan_app.likeness.listening import SIDE, Listening, for_judge, to_frames
+from wan_app.likeness.pipeline import LikenessPipeline
+from wan_app.likeness.vocoder import SAMPLE_RATE
+from wan_app.likeness.world.attributes import FPS
+from wan_app.likeness.world.motion import mouth_opening
+from wan_app.likeness.world.render import clip_times, draw_clips
 from wan_app.settings import ASSETS
 
 RESULTS = Path(__file__).resolve().parents[2] / "wan_app" / "likeness" / "results"
@@ -18,6 +27,27 @@ def test_all_assets_stay_within_their_budget() -> None:
     sizes = {file: file.stat().st_size for file in ASSETS.rglob("*") if file.is_file()}
     assert sum(sizes.values()) <= 32_000_000
     assert not [file for file in sizes if file.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}]
+
+
+def test_mouths_open_with_the_sound_and_not_with_a_sound_that_is_shifted() -> None:
+    pipe = LikenessPipeline.from_pretrained(ASSETS / "pocket")
+    judge = LikenessJudge.from_pretrained(ASSETS / "pocket" / "judge", torch_dtype=torch.float32)
+    listening = Listening(pipe, judge, 6, seed=5)
+    agreement: dict[int, list[float]] = {0: [], 2: []}
+    for index in range(6):
+        person, sound = listening.scenes[index : index + 1], listening.true_sound[index]
+        # A face that never moves its mouth: whatever moves is the sound's doing.
+        still = torch.full_like(mouth_opening(person, clip_times()), 0.3)
+        video = for_judge(to_frames(draw_clips(person, SIDE, SIDE, mouth=still)[0]))
+        loud = hearing.envelope(sound, FPS, 17)
+        for late, found in agreement.items():
+            moved = np.concatenate([np.zeros(int(late * SAMPLE_RATE / FPS), np.float32), sound])[: len(sound)]
+            with torch.no_grad():
+                audio = pipe.audio_vae.encode(torch.from_numpy(moved)[None])
+                frames = pipe.decode(pipe.vae.encode(video), audio)
+            found.append(hearing.correlation(listening.mouth(frames)[2:], loud[2:]))
+    assert np.mean(agreement[0]) > 0.75
+    assert np.mean(agreement[2]) < 0.1
 
 
 @pytest.mark.slow

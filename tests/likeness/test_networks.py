@@ -9,7 +9,7 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed, WanTransformerBlock
 
 from wan_app.likeness.attention import attention
-from wan_app.likeness.autoencoder import LikenessAutoencoder
+from wan_app.likeness.autoencoder import LikenessAutoencoder, sound_by_frame
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.transformer import Clean, Context, LikenessTransformer3DModel, LikenessTransformerBlock
 
@@ -30,6 +30,22 @@ def test_latents_and_frames_have_wans_counts(vae: LikenessAutoencoder) -> None:
         assert vae.decode(latents).shape == (1, 3, 17, 96, 160)
         assert vae.decode(latents, enlarge=False).shape == (1, 3, 17, 48, 80)
         assert vae.decode(latents[:, :, 1:2], still=False).shape == (1, 3, 4, 96, 160)
+
+
+def test_a_frame_is_drawn_by_the_sound_of_its_moment_and_by_none_other(vae: LikenessAutoencoder) -> None:
+    torch.manual_seed(2)
+    for layer in (vae.enlarger.hear[-1], vae.enlarger.conv_out):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    latents, audio = torch.randn(1, 8, 3, 4, 4), torch.randn(1, 24, 18)
+    other = audio.clone()
+    other[:, :, 10:12] = 0  # heard while frame 5 is shown
+    with torch.no_grad():
+        first, second = (vae.decode(latents, sound=sound_by_frame(one)) for one in (audio, other))
+        silent = vae.decode(latents)
+    changed = [not torch.equal(first[:, :, i], second[:, :, i]) for i in range(9)]
+    # The frame after it looks back a little: a mouth is on its way.
+    assert changed == [False] * 5 + [True, True] + [False] * 2
+    assert not torch.allclose(first, silent)
 
 
 def test_a_picture_and_a_clips_first_frame_have_the_same_latents(vae: LikenessAutoencoder) -> None:

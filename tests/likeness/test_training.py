@@ -14,6 +14,7 @@ from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import build_text_encoder, build_tokenizer
 from wan_app.likeness.training.autoencoder import clip_groups, psnr, start_from_components
 from wan_app.likeness.training.data import Batch, known_latents, known_sound
+from wan_app.likeness.training.decoder import draw_pair, mouth_error
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.training.transformer import Trainer, flow_loss
@@ -99,6 +100,22 @@ def test_the_sound_of_a_clip_that_goes_on_is_given_with_its_frames() -> None:
     for count, latents in ((2, 10), (3, 18)):
         assert set(sounds[frames == count].tolist()) == {0, latents}
     assert torch.equal(one.known_audio[:, 1:, :10] * (sounds > 0)[:, None, None], one.known_audio[:, 1:, :10])
+
+
+def test_the_enlarger_is_shown_wrong_mouths_and_asked_for_true_ones() -> None:
+    rank, generator = Rank(0, 1, "cpu"), torch.Generator().manual_seed(3)
+    pair = draw_pair((64, 64), 6, (0, 2), rank, generator, LikenessAudioAutoencoder(width=16))
+    assert pair.small.shape == (6, 3, 5, 64, 64) and pair.large.shape == (6, 3, 2, 128, 128)
+    assert pair.sound.shape == (6, 2, 96)
+    # Mouths are a little of every frame, and the only thing that small and large do not agree on.
+    share = pair.mouths.mean((1, 2, 3, 4))
+    assert (share > 0).all() and (share < 0.05).all()
+    shrunk = torch.nn.functional.avg_pool2d(pair.large.flatten(1, 2), 2).unflatten(1, (3, 2))
+    apart = (shrunk - pair.small[:, :, [0, 2]]).abs().mean(1)
+    mouths = torch.nn.functional.max_pool2d(pair.mouths[:, 0], 2) > 0
+    assert apart[mouths].mean() > 5 * apart[~mouths].mean()
+    off = draw_pair((64, 64), 6, (0, 2), rank, torch.Generator().manual_seed(4), LikenessAudioAutoencoder(width=16))
+    assert mouth_error(pair.large, pair) == 0 < mouth_error(off.large, pair)
 
 
 def test_the_optimiser_learns_and_the_average_follows() -> None:

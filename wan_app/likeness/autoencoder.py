@@ -4,7 +4,9 @@ A latent stands for one cell of one group. The first frame is a group of its own
 so that a picture and the first frame of a clip have the same latents, and F frames (4k+1) give
 f = 1 + (F - 1) / 4 latent frames, as in Wan. A linear map started from principal components carries
 the bulk, small vision transformers around it add what is not linear, and a convolutional enlarger
-draws the decoded frames at twice the size, frame by frame, with the seams between cells gone.
+draws the decoded frames at twice the size, frame by frame, with the seams between cells gone. The enlarger
+also hears the sound of its moment: a mouth is five pixels of a thousand and opens within one group, too
+little and too fast for the latents, but where it is can be seen and how far it is open can be heard.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 
 from wan_app.likeness.attention import attention
+from wan_app.likeness.audio import sounds_before
 
 GROUP = 4
 CELL = 8
@@ -72,11 +75,29 @@ class Vit(nn.Module):
         return self.proj_out(self.norm(x))
 
 
-class Enlarger(nn.Module):
-    """Frames (N, 3, H, W) to (N, 3, 2H, 2W): bilinear, plus what a small network sees sharper."""
+def sound_by_frame(audio: torch.Tensor) -> torch.Tensor:
+    """What is heard around the moment of each frame, (B, F, 4 Ca), of audio latents (B, Ca, 2 F): the two
+    latents before it and the two from it on."""
+    each = sounds_before(1)
+    around = F.pad(audio, (each, 0)).unfold(2, 2 * each, each)
+    return around.transpose(1, 2).flatten(2)
 
-    def __init__(self, width: int = 32, layers: int = 4) -> None:
+
+class Enlarger(nn.Module):
+    """Frames (N, 3, H, W) to (N, 3, 2H, 2W): bilinear, plus what a small network sees sharper, and hears.
+
+    `sound` (N, 4 Ca), one row of `sound_by_frame` a frame, scales and shifts every block's features; without
+    it the mouths stay as they are.
+    """
+
+    def __init__(self, width: int = 32, layers: int = 4, audio_channels: int = 24) -> None:
         super().__init__()
+        self.hear = nn.Sequential(
+            nn.Linear(2 * sounds_before(1) * audio_channels, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(),
+            nn.Linear(64, 2 * layers * width),
+        )
+        nn.init.zeros_(self.hear[-1].weight)
+        nn.init.zeros_(self.hear[-1].bias)
         self.conv_in = nn.Conv2d(3, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -88,10 +109,16 @@ class Enlarger(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+    def forward(self, frames: torch.Tensor, sound: torch.Tensor | None = None) -> torch.Tensor:
         hidden = self.conv_in(frames)
-        for block in self.blocks:
-            hidden = hidden + block(hidden)
+        heard = [None] * len(self.blocks) if sound is None else self.hear(sound).chunk(len(self.blocks), 1)
+        for block, by_sound in zip(self.blocks, heard):
+            first, activation, second = block
+            features = first(hidden)
+            if by_sound is not None:
+                scale, shift = by_sound[:, :, None, None].chunk(2, 1)
+                features = features * (1 + scale) + shift
+            hidden = hidden + second(activation(features))
         base = F.interpolate(frames, scale_factor=2, mode="bilinear", align_corners=False)
         return base + F.pixel_shuffle(self.conv_out(hidden), 2)
 
@@ -112,13 +139,14 @@ class LikenessAutoencoder(ModelMixin, ConfigMixin):
         heads: int = 4,
         enlarger_width: int = 32,
         enlarger_layers: int = 4,
+        audio_channels: int = 24,
     ) -> None:
         super().__init__()
         self.linear_in = nn.Linear(PATCH, channels)
         self.linear_out = nn.Linear(channels, PATCH)
         self.encoder = Vit(PATCH, channels, dim, layers, heads)
         self.decoder = Vit(channels, PATCH, dim, layers, heads)
-        self.enlarger = Enlarger(enlarger_width, enlarger_layers)
+        self.enlarger = Enlarger(enlarger_width, enlarger_layers, audio_channels)
         self.register_buffer("latents_mean", torch.zeros(channels))
         self.register_buffer("latents_std", torch.ones(channels))
 
@@ -130,10 +158,18 @@ class LikenessAutoencoder(ModelMixin, ConfigMixin):
         latents = self.encode_groups(groups.transpose(1, 2).flatten(0, 1))
         return self.normalise(latents.unflatten(0, (batch, count)).transpose(1, 2))
 
-    def decode(self, latents: torch.Tensor, *, enlarge: bool = True, still: bool = True) -> torch.Tensor:
+    def decode(
+        self,
+        latents: torch.Tensor,
+        *,
+        enlarge: bool = True,
+        still: bool = True,
+        sound: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Video (B, 3, F, H, W) from normalised latents; twice that height and width when enlarged.
 
         `still`: whether the first latent frame is one of a clip's start, which stands for a single frame.
+        `sound`: what is heard with each of those frames (B, F, 4 Ca), see `sound_by_frame`; for the enlarger.
         """
         batch, _, count, _, _ = latents.shape
         raw = latents * self._channelwise(self.latents_std) + self._channelwise(self.latents_mean)
@@ -146,7 +182,7 @@ class LikenessAutoencoder(ModelMixin, ConfigMixin):
             video = frames.flatten(2, 3)
         if not enlarge:
             return video
-        large = self.enlarger(video.transpose(1, 2).flatten(0, 1))
+        large = self.enlarger(video.transpose(1, 2).flatten(0, 1), None if sound is None else sound.flatten(0, 1))
         return large.unflatten(0, (batch, -1)).transpose(1, 2)
 
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ class Listening:
             # Held against the next voice: what agreement by chance would be.
             self.strangers.append(apart(sound, self.voices[(index + 1) % len(self.voices)]))
             if index < 6:
-                self.rows.append(sheet_row(frames, sound, self._mouth(frames)))
+                self.rows.append(sheet_row(frames, sound, self.mouth(frames)))
 
     def table(self) -> dict:
         """Everything measured, as JSON types; `truth` is the world itself, the ceiling of these measures."""
@@ -125,7 +125,7 @@ class Listening:
         reference = self.voices[index]
         heard.pitch.append(apart(sound, reference))
         heard.rhythm.append(abs(hearing.syllable_rate(sound) / hearing.syllable_rate(reference) - 1))
-        mouth, loud = self._mouth(frames), hearing.envelope(sound, FPS, len(frames))
+        mouth, loud = self.mouth(frames), hearing.envelope(sound, FPS, len(frames))
         heard.agreement.append(hearing.correlation(mouth, loud))
         heard.lag.append(hearing.best_lag(mouth, loud))
         heard.colours.append(hearing.colour(sound))
@@ -137,7 +137,7 @@ class Listening:
         return encoder.fingerprint(encoder(torch.from_numpy(samples)[None]))
 
     @torch.no_grad()
-    def _mouth(self, frames: np.ndarray) -> np.ndarray:
+    def mouth(self, frames: np.ndarray) -> np.ndarray:
         """Opening (F,) of the mouth in every frame, as the judge sees it."""
         return self.judge(for_judge(frames))["mouth"][0].numpy()
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_before, sounds_of
-from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder
+from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder, sound_by_frame
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.transformer import LikenessTransformer3DModel
@@ -179,7 +179,7 @@ class LikenessPipeline(DiffusionPipeline):
         assert whole is not None  # there is at least one window
         if on_decode is not None:
             on_decode()
-        frames = None if sound_only else self.decode(whole.video)[:num_frames]
+        frames = None if sound_only else self.decode(whole.video, whole.audio)[:num_frames]
         return LikenessOutput(frames, self.decode_sound(whole.audio, num_frames, generator))
 
     def encode_conditions(
@@ -275,11 +275,17 @@ class LikenessPipeline(DiffusionPipeline):
             current = Latents(*(x + (following - level) * (x - c) / level for x, c in zip(current, clean)))
             yield clean
 
-    def decode(self, latents: torch.Tensor) -> np.ndarray:
-        """Frames uint8 (F, H, W, 3), latent frame by latent frame, so that no float copy of a long clip is held."""
+    def decode(self, latents: torch.Tensor, audio: torch.Tensor | None = None) -> np.ndarray:
+        """Frames uint8 (F, H, W, 3), latent frame by latent frame, so that no float copy of a long clip is held.
+
+        audio: latents of the sound (1, Ca, 2 F), which opens the mouths.
+        """
+        heard = None if audio is None else sound_by_frame(audio)
         parts = []
         for index in range(latents.shape[2]):
-            group = self.vae.decode(latents[:, :, index : index + 1], still=index == 0)
+            stop = 1 + GROUP * index
+            sound = None if heard is None else heard[:, max(0, stop - GROUP) : stop]
+            group = self.vae.decode(latents[:, :, index : index + 1], still=index == 0, sound=sound)
             parts.append(group.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 3, 0))
         return torch.cat(parts).cpu().contiguous().numpy()
 

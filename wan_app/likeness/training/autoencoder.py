@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
 
 from wan_app.likeness.autoencoder import CELL, GROUP, PATCH, LikenessAutoencoder
-from wan_app.likeness.training.encoders import shared_progress
-from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.course import Course
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import Scenes, sample_scenes
 from wan_app.likeness.world.render import clip_times, draw_background, draw_clips, pixel_grid
@@ -90,9 +88,8 @@ def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24)
     model.enlarger.requires_grad_(False)
     for block in (*model.encoder.blocks, *model.decoder.blocks):
         block.compile(dynamic=False)
-    optimiser, average = Optimiser(model, 1.5e-3, adam_rate=5e-4), Average(model, 0.998)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
+    course = Course(rank, model, minutes, 1.5e-3, adam_rate=5e-4, decay=0.998)
+    for step in course:
         height, width = SHAPES[step % len(SHAPES)]
         groups, weight = clip_groups(
             sample_scenes(batch, generator).to(rank.device), height, width, generator
@@ -101,20 +98,9 @@ def train_autoencoder(rank: Rank, folder: Path, minutes: float, batch: int = 24)
             latents = model.encode_groups(groups)
             made = model.decode_groups(latents + LATENT_NOISE * torch.randn_like(latents))
         loss = reconstruction_loss(made.float(), groups, weight) + 1e-4 * latents.float().square().mean()
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(model)
-        if rank.main and step % 50 == 0:
-            quality = psnr(made.float(), groups)
-            print(
-                f"autoencoder {progress:5.1%} step {step} loss {float(loss):.4f} psnr {quality:.2f}",
-                flush=True,
-            )
-        step += 1
-    if rank.main:
-        model.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("autoencoder", f"loss {loss.item():.4f} psnr {psnr(made.float(), groups):.2f}")
+    if course.finish():
         measure_latents(model, rank, generator)
         model.save_pretrained(folder / "vae")
 

@@ -16,10 +16,10 @@ from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.training.encoders import disturb
 from wan_app.likeness.training.parallel import Rank
-from wan_app.likeness.training.sound import REFERENCE_SECONDS, recordings
+from wan_app.likeness.training.sound import REFERENCE_SECONDS, more_talk, recordings
 from wan_app.likeness.vocoder import synthesise
 from wan_app.likeness.voice import LikenessVoiceEncoder
-from wan_app.likeness.world.attributes import ACTIONS, Scenes, sample_scenes
+from wan_app.likeness.world.attributes import Scenes, sample_scenes
 from wan_app.likeness.world.captions import caption
 from wan_app.likeness.world.render import draw_clips, draw_portraits
 from wan_app.likeness.world.sounds import clip_sound
@@ -95,10 +95,8 @@ class Bucket:
     @torch.no_grad()
     def render(self, count: int, generator: torch.Generator) -> tuple[Clips, Scenes]:
         """`count` new clips and their scenes."""
-        scenes = sample_scenes(count, generator)
         # Voices take the longest to learn, and of six actions only one speaks.
-        scenes.classes["action"][torch.rand(count, generator=generator) < MORE_TALK] = ACTIONS.index("talk")
-        scenes = scenes.to(self.rank.device)
+        scenes = more_talk(sample_scenes(count, generator), MORE_TALK, generator).to(self.rank.device)
         video = draw_clips(scenes, *self.shape) * 2 - 1
         still = video[:, :, -1:]
         portraits = disturb(draw_portraits(scenes, PICTURE, generator).cpu(), generator).to(self.rank.device)

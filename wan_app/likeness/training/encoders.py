@@ -7,7 +7,6 @@ attribute. Both are cheap (minutes) and spare the transformer from learning thro
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torch import nn
 
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.text import TEXT_DIM, build_text_encoder, build_tokenizer, encode_text
-from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.course import Course
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import BALD, CLASSES, Scenes, sample_scenes
 from wan_app.likeness.world.captions import caption, vocabulary
@@ -60,26 +59,17 @@ def train_identity(rank: Rank, folder: Path, minutes: float, batch: int = 64) ->
     model = LikenessIdentityEncoder(classes={name: CLASSES[name] for name in PERSON}, colours=len(COLOURS))
     model.to(rank.device)
     generator = torch.Generator().manual_seed(2000 + rank.index)
-    optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.995)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
+    course = Course(rank, model, minutes, 2e-3, adam_rate=1e-3)
+    for _ in course:
         scenes = sample_scenes(batch, generator)
         pictures = disturb(draw_portraits(scenes, PICTURE, generator), generator).to(rank.device) * 2 - 1
         scenes = scenes.to(rank.device)
         with rank.autocast():
             found = model.recognise(model(pictures))
         loss = identity_loss(found, scenes)
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(model)
-        if rank.main and step % 50 == 0:
-            right = right_shares(found, scenes, PERSON)
-            print(f"identity {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
-        step += 1
-    if rank.main:
-        model.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("identity", f"loss {loss.item():.3f} {right_shares(found, scenes, PERSON)}")
+    if course.finish():
         model.save_pretrained(folder / "identity_encoder")
 
 
@@ -92,9 +82,8 @@ def train_text(rank: Rank, folder: Path, minutes: float, batch: int = 128) -> No
     head = nn.Linear(TEXT_DIM, sum(CLASSES.values())).to(rank.device)
     both = nn.ModuleDict({"encoder": model, "head": head})
     generator, rng = torch.Generator().manual_seed(3000 + rank.index), random.Random(rank.index)
-    optimiser, average = Optimiser(both, 2e-3, adam_rate=2e-3), Average(both, 0.995)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
+    course = Course(rank, both, minutes, 2e-3, tell_every=100)
+    for _ in course:
         scenes = sample_scenes(batch, generator)
         texts = [caption(scenes, row, rng) for row in range(batch)]
         scenes = scenes.to(rank.device)
@@ -103,17 +92,9 @@ def train_text(rank: Rank, folder: Path, minutes: float, batch: int = 128) -> No
             logits = head(hidden.sum(1) / 10)
         parts = dict(zip(CLASSES, logits.float().split(list(CLASSES.values()), 1)))
         loss = sum(F.cross_entropy(parts[name], scenes.classes[name]) for name in CLASSES)
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(both)
-        if rank.main and step % 100 == 0:
-            right = right_shares(parts, scenes, CLASSES)
-            print(f"text {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
-        step += 1
-    if rank.main:
-        both.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("text", f"loss {loss.item():.3f} {right_shares(parts, scenes, CLASSES)}")
+    if course.finish():
         model.save_pretrained(folder / "text_encoder")
         tokenizer.save_pretrained(folder / "tokenizer")
 
@@ -122,9 +103,3 @@ def right_shares(found: dict[str, torch.Tensor], scenes: Scenes, names: Iterable
     """The share of a batch whose attribute the logits `found` name right, for the log."""
     return {n: round(float((found[n].argmax(1) == scenes.classes[n]).float().mean()), 2) for n in names}
 
-
-def shared_progress(rank: Rank, begin: float, minutes: float) -> float:
-    """The share of `minutes` that has passed, the same number on every rank."""
-    clock = torch.tensor([(time.time() - begin) / 60 / max(minutes, 1e-6)])
-    rank.average([clock])
-    return float(clock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -10,8 +9,9 @@ import torch.nn.functional as F
 
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.judge import LikenessJudge
-from wan_app.likeness.training.encoders import right_shares, shared_progress
-from wan_app.likeness.training.optim import Average, Optimiser, load_what_fits
+from wan_app.likeness.training.course import Course
+from wan_app.likeness.training.encoders import right_shares
+from wan_app.likeness.training.optim import load_what_fits
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.world.attributes import BALD, CLASSES, Scenes, sample_scenes
 from wan_app.likeness.world.motion import mouth_opening
@@ -70,10 +70,9 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips
     vae = LikenessAutoencoder.from_pretrained(folder / "vae").to(rank.device)
     generator = torch.Generator().manual_seed(9100 + rank.index)
     pool, everyone = render_pool(rank, vae, clips, generator)
-    optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.995)
     moments = clip_times().to(rank.device)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
+    course = Course(rank, model, minutes, 2e-3, adam_rate=1e-3)
+    for _ in course:
         rows = torch.randint(len(pool), (batch,), generator=generator).to(rank.device)
         scenes = everyone[rows]
         with rank.autocast():
@@ -85,15 +84,7 @@ def train_judge(rank: Rank, folder: Path, minutes: float, batch: int = 32, clips
             for n in CLASSES
         )
         loss = loss + MOUTH_WEIGHT * F.mse_loss(found["mouth"].float(), mouth_opening(scenes, moments))
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(model)
-        if rank.main and step % 50 == 0:
-            right = right_shares(found, scenes, CLASSES)
-            print(f"judge {progress:5.1%} step {step} loss {float(loss.detach()):.3f} {right}", flush=True)
-        step += 1
-    if rank.main:
-        model.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("judge", f"loss {loss.item():.3f} {right_shares(found, scenes, CLASSES)}")
+    if course.finish():
         model.to(torch.float16).save_pretrained(folder / "judge")

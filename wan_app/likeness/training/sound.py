@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from wan_app.likeness.audio import LikenessAudioAutoencoder
-from wan_app.likeness.training.encoders import shared_progress
-from wan_app.likeness.training.optim import Average, Optimiser
+from wan_app.likeness.training.course import Course
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.vocoder import FLOOR, HOP, SAMPLE_RATE, Controls, log_mel, synthesise
 from wan_app.likeness.voice import TOLD, LikenessVoiceEncoder
@@ -75,10 +73,10 @@ def train_audio(rank: Rank, folder: Path, minutes: float, batch: int = 32) -> No
     torch.manual_seed(0)
     model = LikenessAudioAutoencoder().to(rank.device)
     generator = torch.Generator().manual_seed(5000 + rank.index)
-    optimiser, average = Optimiser(model, 2e-3, adam_rate=2e-3), Average(model, 0.995)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
-        scenes = speaking(sample_scenes(batch, generator), generator).to(rank.device)
+    course = Course(rank, model, minutes, 2e-3)
+    for _ in course:
+        # Places are heard soon enough: two in three are voices.
+        scenes = more_talk(sample_scenes(batch, generator), 2 / 3, generator).to(rank.device)
         true = clip_sound(scenes)
         with torch.no_grad():
             mel = log_mel(synthesise(true, generator))
@@ -89,23 +87,16 @@ def train_audio(rank: Rank, folder: Path, minutes: float, batch: int = 32) -> No
             found = model.controls_of(raw + noise)
         scale = (raw.float().std((0, 2)) - 1).square().mean() + raw.float().mean((0, 2)).square().mean()
         loss = control_loss(found, true) + 0.1 * scale
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(model)
-        if rank.main and step % 50 == 0:
-            print(f"audio {progress:5.1%} step {step} loss {float(loss.detach()):.3f}", flush=True)
-        step += 1
-    if rank.main:
-        model.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("audio", f"loss {loss.item():.3f}")
+    if course.finish():
         measure_latents(model, generator, rank)
         model.save_pretrained(folder / "audio_vae")
 
 
-def speaking(scenes: Scenes, generator: torch.Generator) -> Scenes:
-    """The same scenes with two in three people talking: places are heard soon enough."""
-    talk = torch.rand(len(scenes), generator=generator) < 2 / 3
+def more_talk(scenes: Scenes, share: float, generator: torch.Generator) -> Scenes:
+    """The same scenes, a `share` of them, drawn by lot, with people who talk and do nothing else."""
+    talk = torch.rand(len(scenes), generator=generator) < share
     scenes.classes["action"][talk] = ACTIONS.index("talk")
     return scenes
 
@@ -161,9 +152,8 @@ def train_voice(rank: Rank, folder: Path, minutes: float, batch: int = 32, pool:
     torch.manual_seed(0)
     model = LikenessVoiceEncoder().to(rank.device)
     recorded = Recordings(rank, pool)
-    optimiser, average = Optimiser(model, 2e-3, adam_rate=1e-3), Average(model, 0.995)
-    begin, step, progress = time.time(), 0, 0.0
-    while progress < 1:
+    course = Course(rank, model, minutes, 2e-3, adam_rate=1e-3)
+    for step in course:
         recorded.refresh(6)
         mels, voices = recorded.batch(batch, REFERENCE_SECONDS[step % len(REFERENCE_SECONDS)])
         with rank.autocast():
@@ -171,28 +161,24 @@ def train_voice(rank: Rank, folder: Path, minutes: float, batch: int = 32, pool:
             told = [model.numbers(one) for one in tokens]
             prints = [model.fingerprint(one) for one in tokens]
         loss = sum(voice_loss(one, voices) for one in told) + match_loss(*prints)
-        loss.backward()
-        rank.average_gradients(optimiser.parameters)
-        progress = shared_progress(rank, begin, minutes)
-        optimiser.step(progress)
-        average.update(model)
-        if rank.main and step % 50 == 0:
-            found = {name: value.detach() for name, value in told[0].items()}
-            missed = {
-                name: float(SCALE[name][1] * (found[name] - standardised(voices, name)).abs().median())
-                for name in ("f0", "syllables", "tract")
-            }
-            right = float((found["contour"].argmax(1) == voices["contour"]).float().mean())
-            print(
-                f"voice {progress:5.1%} step {step} loss {float(loss.detach()):.3f} "
-                f"f0 {12 * missed['f0']:.2f} semitones, syllables {missed['syllables']:.2f} a second, "
-                f"tract {missed['tract']:.3f}, contour {right:.2f}",
-                flush=True,
-            )
-        step += 1
-    if rank.main:
-        model.load_state_dict(average.weights)
+        if course.learn(loss):
+            course.tell("voice", f"loss {loss.item():.3f} {how_far(told[0], voices)}")
+    if course.finish():
         model.save_pretrained(folder / "voice_encoder")
+
+
+@torch.no_grad()
+def how_far(told: Numbers, voices: Numbers) -> str:
+    """What the voice encoder misses, in units people know, for the log."""
+    missed = {
+        name: float(SCALE[name][1] * (told[name] - standardised(voices, name)).abs().median())
+        for name in ("f0", "syllables", "tract")
+    }
+    right = float((told["contour"].argmax(1) == voices["contour"]).float().mean())
+    return (
+        f"f0 {12 * missed['f0']:.2f} semitones, syllables {missed['syllables']:.2f} a second, "
+        f"tract {missed['tract']:.3f}, contour {right:.2f}"
+    )
 
 
 def voice_loss(told: Numbers, voices: Numbers) -> torch.Tensor:

@@ -16,8 +16,8 @@ from wan_app.likeness.audio import LikenessAudioAutoencoder
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import encode_text
+from wan_app.likeness.training.course import Clock
 from wan_app.likeness.training.data import Batch, Finished, Pool
-from wan_app.likeness.training.encoders import shared_progress
 from wan_app.likeness.training.optim import Average, Optimiser, load_what_fits
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.transformer import Clean, LikenessTransformer3DModel
@@ -103,12 +103,15 @@ class Trainer:
         for block in self.transformer.blocks:
             block.compile(dynamic=False)
 
+    @property
+    def bucket(self) -> int:
+        """The number of the bucket whose turn it is: square twice, it is the default."""
+        return (0, 0, 1, 2)[self.step // 2 % 4]
+
     def take_step(self, size: int, progress: float) -> tuple[float, float]:
         """One update, from `size` clips or four times as many stills in turn; the losses of video and sound."""
-        if self.step % 2:
-            batch = self.pool.stills(STILLS_FOR_A_CLIP * size)
-        else:
-            batch = self.pool.batch(size, (0, 0, 1, 2)[self.step // 2 % 4])
+        stills = self.step % 2 == 1
+        batch = self.pool.stills(STILLS_FOR_A_CLIP * size) if stills else self.pool.batch(size, self.bucket)
         with self.rank.autocast():
             text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
             seen, heard = flow_loss(self.transformer, text, batch, self.generator)
@@ -185,16 +188,15 @@ def train_transformer(
     """Train for `minutes` of wall time in all, over all resumed runs; `clips` is the pool a rank starts with."""
     trainer = Trainer(rank, folder, rate=rate, capacity=6 * clips, seed=seed)
     trainer.pool.fill(clips)
-    begin, last_save, started_with = time.time(), time.time(), trainer.spent
+    clock, last_save, started_with = Clock(rank, minutes), time.time(), trainer.spent
     log = (folder / "training.jsonl").open("a") if rank.main else None
     losses: list[tuple[float, float]] = []
     progress = started_with / minutes
     while progress < 1:
         losses.append(trainer.take_step(batch, progress))
         if trainer.step % 2 == 0:
-            bucket = trainer.pool.buckets[(0, 0, 1, 2)[trainer.step // 2 % 4]]
-            bucket.add(6, trainer.pool.generator)
-        progress = started_with / minutes + shared_progress(rank, begin, minutes)
+            trainer.pool.buckets[trainer.bucket].add(6, trainer.pool.generator)
+        progress = started_with / minutes + clock.progress()
         trainer.spent = progress * minutes
         if log is not None and trainer.step % 50 == 0:
             row = {

@@ -19,8 +19,17 @@ def clip_times(frames: int = CLIP_FRAMES) -> torch.Tensor:
     return torch.arange(frames) / FPS
 
 
-def draw_clips(scenes: Scenes, height: int, width: int, seconds: torch.Tensor | None = None) -> torch.Tensor:
-    """Video float (N, 3, T, height, width) in [0, 1] at the times `seconds` (T,), a whole clip by default."""
+def draw_clips(
+    scenes: Scenes,
+    height: int,
+    width: int,
+    seconds: torch.Tensor | None = None,
+    mouth: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Video float (N, 3, T, height, width) in [0, 1] at the times `seconds` (T,), a whole clip by default.
+
+    `mouth`: openings (N, T) in place of the scenes' own.
+    """
     device = scenes.numbers["x"].device
     x, y = pixel_grid(height, width, device)
     seconds = (clip_times() if seconds is None else seconds).to(device)
@@ -31,6 +40,8 @@ def draw_clips(scenes: Scenes, height: int, width: int, seconds: torch.Tensor | 
     # The whole crossing of a walk must stay in a narrow frame.
     body["x"] = body["x"] * scale * min(1.0, width / height) + scenes.numbers["x"][:, None] * room * 0.75
     body["foot"] = GROUND - body["y"] * scale
+    if mouth is not None:
+        body["mouth"] = mouth
     return draw_person(scenes, body, scale, background[:, :, None].expand(-1, -1, len(seconds), -1, -1), x, y)
 
 
