@@ -90,7 +90,7 @@ def test_gradio_stays_in_the_ui() -> None:
 
 
 # Not readers of settings: they make the environment of a child process.
-GIVES_AN_ENVIRONMENT = {"wan_app/runtime/worker.py", "wan_app/likeness/training/parallel.py"}
+GIVES_AN_ENVIRONMENT = {"wan_app/runtime/child.py", "wan_app/likeness/training/parallel.py"}
 
 
 def test_only_settings_reads_the_environment() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from wan_app import devices
 from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
@@ -23,18 +23,20 @@ from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
+from wan_app.runtime import leftovers, receipts
 from wan_app.runtime.downloads import DownloadEvent, Downloads, DownloadView
-from wan_app.runtime.job import JobView, new_job_id, now
+from wan_app.runtime.job import JobView, new_job_id, now, receipt_file
 from wan_app.runtime.ledger import Ledger
-from wan_app.runtime.lifeline import Lifeline, is_alive
-from wan_app.runtime.queue import JobQueue, discard_output
+from wan_app.runtime.lifeline import Lifeline
+from wan_app.runtime.line import Move
+from wan_app.runtime.queue import JobQueue
+from wan_app.runtime.takeover import Takeover
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
 from wan_app.sounds import speech_demanded, speech_wanted
-from wan_app.types import Downloaded, Failed, GenerationRequest, JobEvent, Reporter
+from wan_app.types import Downloaded, GenerationRequest, JobEvent, Queued, Reporter
 
 RECIPE = "wan_app.generate:open_recipe"
-_INTERRUPTED = Failed("The studio stopped while this job was {}; send it again", "WorkerDied")
 # How often a job of another process on the same data folder is looked at.
 _FOREIGN_POLL = 0.5
 
@@ -44,21 +46,27 @@ class Services:
 
     Args:
         worker: where videos are made; by default a process started with the first job.
+        lasting: this is a studio. Its jobs outlive it, and it goes on with those of studios that have ended;
+            without, a job ends with the process that waits for it (the command line).
     Raises:
         StorageError: the data folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, worker: Worker | None = None) -> None:
+    def __init__(self, settings: Settings, *, worker: Worker | None = None, lasting: bool = False) -> None:
         # Paths go to another process and into the ledger, so they must not depend on where we stand.
         self.settings = settings = replace(settings, data_dir=settings.data_dir.absolute())
         self._ledger = Ledger(settings.ledger_file)
         self._lifeline = Lifeline(settings.servers_dir)
         self._inputs = InputStore(settings.inputs_dir)
         self._consent = ConsentLedger(settings.consent_file, days=settings.consent_days)
-        self._worker = worker or ProcessWorker(settings, RECIPE)
-        self._queue = JobQueue(settings, self._ledger, self._worker)
+        self._worker = worker or ProcessWorker(settings, RECIPE, keep=self._lifeline.fileno())
+        self._queue = JobQueue(settings, self._ledger, self._worker, lasting=lasting)
         self._downloads = Downloads(self._fetch)
-        self._bury_interrupted()
+        self._takeover = Takeover(settings, self._ledger, self._queue, self._lifeline.token, lasting=lasting)
+        self._takeover.look()
+        if lasting:
+            leftovers.sweep(settings, self._unfinished)
+            self._takeover.start()
 
     def submit(self, request: GenerationRequest, *, owner: str = "local", out: Path | None = None) -> str:
         """Check a request, keep its pictures and sounds, write it to the ledger, queue it; return the job id.
@@ -114,6 +122,43 @@ class Services:
         if not self._queue.cancel(job_id) and not job.ended and not self.job(job_id, owner=owner).ended:
             raise InvalidRequest("job", f"{job_id}, which another process runs", "a cancel (Ctrl+C) there")
         return self.job(job_id, owner=owner)
+
+    def move(self, job_id: str, to: Move, *, owner: str = "local") -> JobView:
+        """Let a waiting job change places with others of its owner: "front", "up", "down", "back".
+
+        Raises:
+            JobNotFound: also for a job of another owner.
+            InvalidRequest: it does not wait here, or there is no such direction.
+        """
+        if to not in get_args(Move):
+            raise InvalidRequest("to", repr(to)[:40], "one of " + ", ".join(get_args(Move)))
+        job = self.job(job_id, owner=owner)
+        if not self._queue.move(job_id, to):
+            raise InvalidRequest("job", f"{job_id}, which is {self._standing(job)}", "one that waits")
+        return self.job(job_id, owner=owner)
+
+    def duplicate(self, job_id: str, *, owner: str = "local") -> str:
+        """Queue the same request once more, with a seed of its own; the new job's id. Raises as `submit`."""
+        return self.submit(replace(self.job(job_id, owner=owner).request, seed=None), owner=owner)
+
+    def remove(self, job_id: str, *, owner: str = "local") -> None:
+        """Forget a job that waits or has ended, and delete what was made; a file that the user named stays.
+
+        Raises:
+            JobNotFound: also for a job of another owner.
+            InvalidRequest: it runs, or another process answers for it.
+        """
+        job = self.job(job_id, owner=owner)
+        if isinstance(job.event, Queued):
+            self._queue.cancel(job_id)
+            job = self.job(job_id, owner=owner)
+        if not job.ended:
+            raise InvalidRequest("job", f"{job_id}, which is {self._standing(job)}", "a cancel first")
+        # The files first: a row without a file says what was there, a file without a row is never found again.
+        leftovers.discard_output(self.settings, job)
+        receipts.remove(receipt_file(self.settings, job_id))
+        (self.settings.logs_dir / f"{job_id}.log").unlink(missing_ok=True)
+        self._queue.forget(job_id)
 
     def job(self, job_id: str, *, owner: str = "local") -> JobView:
         """The job as it stands. Raises JobNotFound, also for a job of another owner."""
@@ -242,7 +287,9 @@ class Services:
         self._worker.warm()
 
     def close(self) -> None:
-        """Stop the worker and give everything back. Jobs that have not ended fail with the reason."""
+        """Stop the worker and give everything back. Jobs that have not ended wait for the next studio; without
+        `lasting` they fail with the reason."""
+        self._takeover.close()
         self._downloads.close()
         self._queue.close()
         self._lifeline.close()
@@ -279,16 +326,12 @@ class Services:
         # The job may be another process's (a command line beside the studio): the ledger tells.
         while not (view := self.job(job_id, owner=owner)).ended:
             time.sleep(_FOREIGN_POLL)
-            self._bury_interrupted()
+            self._takeover.look()
             if (later := self.job(job_id, owner=owner)).event not in (None, view.event):
                 yield later.event
 
-    def _bury_interrupted(self) -> None:
-        """Mark the unfinished jobs of dead processes as failed; those of living ones are left alone."""
-        for server, jobs in self._ledger.unfinished().items():
-            if is_alive(self.settings.servers_dir, server):
-                continue
-            for job in jobs:
-                reason = _INTERRUPTED.error.format("waiting" if job.state == "queued" else "running")
-                self._ledger.record(job.id, replace(_INTERRUPTED, error=reason))
-                discard_output(self.settings, job)
+    def _unfinished(self) -> set[str]:
+        return {one.job.id for jobs in self._ledger.unfinished().values() for one in jobs}
+
+    def _standing(self, job: JobView) -> str:
+        return job.state if self._queue.lives(job.id) or job.ended else "another process's"

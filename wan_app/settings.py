@@ -27,6 +27,8 @@ class Settings:
     device: str | None = None
     host: str = "127.0.0.1"
     port: int | None = None
+    # Seconds without a sign of life after which a worker is ended; None leaves it to the model's row.
+    stall_seconds: float | None = None
     # PEM files of a certificate and key of the user's own, to sign Content Credentials with.
     sign_cert: Path | None = None
     sign_key: Path | None = None
@@ -82,9 +84,15 @@ class Settings:
         """What leads from a watermark back to the credentials of a file that lost them."""
         return self.data_dir / "sidecars"
 
+    @property
+    def receipts_dir(self) -> Path:
+        """What workers finished and the ledger may not know yet."""
+        return self.data_dir / "receipts"
+
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, WAN_APP_SIGN_CERT, WAN_APP_SIGN_KEY, and Gradio's own
+        """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, WAN_APP_STALL_SECONDS, WAN_APP_SIGN_CERT,
+        WAN_APP_SIGN_KEY, and Gradio's own
         GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (containers and Spaces set them)."""
         env = os.environ
         port = env.get("GRADIO_SERVER_PORT", "")
@@ -95,6 +103,7 @@ class Settings:
             device=env.get("WAN_APP_DEVICE"),
             host=env.get("GRADIO_SERVER_NAME", "127.0.0.1"),
             port=int(port) if port.isdigit() else None,
+            stall_seconds=_seconds(env.get("WAN_APP_STALL_SECONDS", "")),
             sign_cert=_path(env.get("WAN_APP_SIGN_CERT")),
             sign_key=_path(env.get("WAN_APP_SIGN_KEY")),
             consent_days=_days(env.get("WAN_APP_CONSENT_DAYS", "")),
@@ -113,6 +122,15 @@ def _label(text: str) -> LabelPlace:
     if not text or text in _OFF:
         return "off"
     return "start" if text == "start" else "corner"
+
+
+def _seconds(text: str) -> float | None:
+    """A positive number of seconds, None for anything else."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None
 
 
 def _path(text: str | None) -> Path | None:

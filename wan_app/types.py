@@ -182,9 +182,13 @@ class GenerationResult:
 
 @dataclass(frozen=True)
 class Queued:
-    """Waiting; `position` is how many jobs come before this one, the running one among them."""
+    """Waiting; `position` is how many jobs come before this one, the running one among them.
+
+    `eta` in seconds to its beginning, from what such jobs took here before; None while that is unknown.
+    """
 
     position: int
+    eta: float | None = None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_unfinished_jobs_by_server(ledger, make_job):
     ledger.record(first.id, Cancelled())
     ledger.record(second.id, Loading("x"))
     found = ledger.unfinished()
-    assert {server: [one.id for one in jobs] for server, jobs in found.items()} == {
+    assert {server: [one.job.id for one in jobs] for server, jobs in found.items()} == {
         "one": [third.id], "two": [second.id],
     }
 

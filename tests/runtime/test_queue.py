@@ -147,16 +147,24 @@ def test_a_ledger_that_fails_later_does_not_lose_the_job(queue, worker, make_job
 
 
 def test_an_end_that_the_ledger_cannot_take_is_told_all_the_same(queue, make_job, monkeypatch):
+    record, room = queue.ledger.record, []
+
     def full(job_id, event):
-        if isinstance(event, Finished):
+        if isinstance(event, Finished) and not room:
             raise StorageError("data_dir", "a full disk", "free space")
+        record(job_id, event)
 
     monkeypatch.setattr(queue.ledger, "record", full)
     job_id = queue.submit(make_job(), "server")
     list(queue.watch(job_id))
-    assert queue.ledger.get(job_id).state == "queued"  # which is why memory has to know
+    assert queue.ledger.get(job_id).state == "running"  # which is why memory has to know
     assert queue.job(job_id).state == queue.jobs()[0].state == "finished"
     assert not queue.cancel(job_id) and isinstance(list(queue.watch(job_id))[-1], Finished)
+    queue.settle()
+    assert queue.ledger.get(job_id).state == "running"
+    room.append("made by the user")
+    queue.settle()
+    assert queue.ledger.get(job_id).state == "finished" and not queue.lives(job_id)
 
 
 def test_closing_tells_everybody_why(queue, make_job):

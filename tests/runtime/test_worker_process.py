@@ -71,12 +71,13 @@ def test_out_of_memory_is_recognised_only_truly(fake_torch):
 
 
 def test_eta_is_the_pace_times_what_is_left(monkeypatch):
-    clock = iter([10.0, 12.0, 14.0])
-    monkeypatch.setattr(worker_process.time, "monotonic", lambda: next(clock))
+    clock = [10.0]
+    monkeypatch.setattr(worker_process.time, "monotonic", lambda: clock[0])
     sent = []
     report = ProcessReporter(sent.append, lambda: False, tail=0.5)
     for index in (1, 2, 3):
         report(Step(index, 4))
+        clock[0] += 2.0
     assert [one.eta for one in sent] == [None, 4.5, 2.5]
 
 

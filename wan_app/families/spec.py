@@ -95,6 +95,8 @@ class ModelSpec:
     native_audio: bool = False
     takes_last_image: bool = False
     bundled: bool = False
+    # A worker that gives no sign of life for so long hangs; tens of gigabytes of weights are read without one.
+    stall_seconds: float = 1800.0
     flow_shift: float = field(default=1.0)
     # `_class_name` in the repository's index file; empty: any.
     pipeline_class: str = ""

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from wan_app.settings import Settings
 from wan_app.types import (
     Cancelled,
     Downloading,
@@ -34,7 +35,8 @@ _EVENTS: dict[str, Any] = {
 class Task:
     """What a worker is given. `out` is the file to make; `log` takes a traceback, if there is one.
 
-    `notes` are lines for people on what was mended in the inputs; the result repeats them.
+    `notes` are lines for people on what was mended in the inputs; the result repeats them. `receipt` is where
+    the result is put down once the file is whole. `patience`: a worker silent for so many seconds hangs.
     """
 
     job_id: str
@@ -42,6 +44,8 @@ class Task:
     out: Path
     log: Path
     notes: tuple[str, ...] = ()
+    receipt: Path | None = None
+    patience: float = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,11 @@ class JobView:
 def part_file(job_id: str, out: Path) -> Path:
     """Where a job's video grows: a hidden name beside `out`, known to whoever finds its worker dead."""
     return out.with_name(f".{job_id}.part")
+
+
+def receipt_file(settings: Settings, job_id: str) -> Path:
+    """Where a job's worker puts down that it made it (see `runtime.receipts`)."""
+    return settings.receipts_dir / f"{job_id}.json"
 
 
 def new_job_id() -> str:

@@ -8,24 +8,17 @@ first, and with it all of gradio.
 from __future__ import annotations
 
 import logging
-import os
-import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from wan_app.devices import cores
 from wan_app.errors import WorkerDied
+from wan_app.runtime.child import Child, Silent
 from wan_app.runtime.job import Task
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Failed, Finished, JobEvent, Loading
 
-_ROOT = Path(__file__).resolve().parents[2]
-_LOG_LIMIT = 1_000_000
 # A cancel takes one transformer block. Where no cancel point is reached for this long (weights of
 # tens of GB being read), the process is ended instead: the user's wish costs a reload, not a wait.
 CANCEL_GRACE = 15.0
@@ -43,7 +36,7 @@ class Worker(Protocol):
         """Yield the task's events; the last is Finished, Failed or Cancelled.
 
         Raises:
-            WorkerDied: the process ended before the task did. The next `run` starts a new one.
+            WorkerDied: the process ended before the task did, or hung. The next `run` starts a new one.
         """
 
     def cancel(self, job_id: str) -> None:
@@ -60,14 +53,19 @@ class ProcessWorker:
     """A Worker in a child process which runs the recipe named `module:function`.
 
     The function takes the Settings and returns a `worker_process.Recipe`.
+
+    Args:
+        keep: a file of this process which the child holds open as long as it lives (see `runtime.lifeline`).
     """
 
-    def __init__(self, settings: Settings, recipe: str, *, cancel_grace: float = CANCEL_GRACE) -> None:
-        self._settings, self._recipe, self._grace = settings, recipe, cancel_grace
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready: subprocess.Popen[bytes] | None = None  # the one that has taken a task before
+    def __init__(
+        self, settings: Settings, recipe: str, *, cancel_grace: float = CANCEL_GRACE, keep: int | None = None
+    ) -> None:
+        self._settings, self._recipe, self._grace, self._keep = settings, recipe, cancel_grace, keep
+        self._log_path = settings.logs_dir / "worker.log"
+        self._child: Child | None = None
+        self._ready: Child | None = None  # the one that has taken a task before
         self._starting = threading.Lock()
-        self._sending = threading.Lock()
         self._closed = False
         self._wish = threading.Lock()  # guards the four below
         self._running: str | None = None
@@ -78,8 +76,8 @@ class ProcessWorker:
     @property
     def pid(self) -> int | None:
         """Process id of the child, if one is alive."""
-        process = self._process
-        return process.pid if process and process.poll() is None else None
+        child = self._child
+        return child.pid if child and child.alive else None
 
     def run(self, task: Task) -> Iterator[JobEvent]:
         """See Worker."""
@@ -90,7 +88,7 @@ class ProcessWorker:
             if unwanted:
                 yield Cancelled()
                 return
-            if self.pid is None or self._process is not self._ready:
+            if self.pid is None or self._child is not self._ready:
                 yield Loading("Starting the worker")
             yield from self._events(task)
         finally:
@@ -106,10 +104,10 @@ class ProcessWorker:
             self._timer = threading.Timer(grace, self._end_unheeding, args=(job_id,))
             self._timer.daemon = True
             self._timer.start()
-        process = self._process
-        if process:
+        child = self._child
+        if child:
             with suppress(OSError):  # it died, which the reading side tells
-                self._send(process, ("cancel", job_id))
+                child.send(("cancel", job_id))
 
     def warm(self) -> None:
         """See Worker."""
@@ -119,57 +117,74 @@ class ProcessWorker:
         """See Worker."""
         with self._starting:
             self._closed = True
-            process, self._process = self._process, None
-        if process:
-            _kill(process)
+            child, self._child = self._child, None
+        if child:
+            child.kill()
 
     def _events(self, task: Task) -> Iterator[JobEvent]:
-        process = self._hand_over(task)
+        child = self._hand_over(task)
         while True:
-            try:
-                _, event = _receive(process)
-            except EOFError:
-                event = self._ended_without(process, task)
+            event = self._next(child, task)
+            if event is None:  # a sign of life
+                continue
             self._seen += 1
             yield event
             if isinstance(event, (Finished, Failed, Cancelled)):
                 return
 
-    def _hand_over(self, task: Task) -> subprocess.Popen[bytes]:
+    def _hand_over(self, task: Task) -> Child:
         """Give the task to a living child and wait until it says that it took it.
 
         A child that died while idle is only noticed here, so a second one gets a try.
         """
         for last_try in (False, True):
-            process = self._alive()
+            child = self._alive()
             try:
-                self._send(process, ("run", task))
+                child.send(("run", task))
                 if task.job_id in self._cancelled:  # it came while no child was there to be told
-                    self._send(process, ("cancel", task.job_id))
-                _receive(process)
-                self._ready = process
+                    child.send(("cancel", task.job_id))
+                child.receive(task.patience)
+                self._ready = child
+            except Silent:
+                raise self._hung(child, task) from None
             except (EOFError, OSError):
                 if last_try or task.job_id in self._cancelled:
                     break
-                _kill(process)
+                child.kill()
                 continue
             break
-        return process
+        return child
 
-    def _ended_without(self, process: subprocess.Popen[bytes], task: Task) -> JobEvent:
-        """The last event of a task whose process is gone."""
-        _kill(process)
+    def _next(self, child: Child, task: Task) -> JobEvent | None:
+        """The child's next event, None for a sign of life; a cancel if it was wanted and the child is gone."""
+        try:
+            return child.receive(task.patience)[1]
+        except Silent:
+            raise self._hung(child, task) from None
+        except EOFError:
+            child.kill()
         if task.job_id in self._cancelled:
             return Cancelled()
         if self._closed:
             raise WorkerDied("The studio was closed while this job was running")
-        raise WorkerDied(_epitaph(process.returncode, self._settings.logs_dir / "worker.log"))
+        raise WorkerDied(child.epitaph())
+
+    def _hung(self, child: Child, task: Task) -> WorkerDied:
+        """End a child that says nothing; the error to raise for it."""
+        child.kill()
+        with self._starting:
+            if self._child is child:  # even if the system cannot end it, nobody waits for it any more
+                self._child = None
+        return WorkerDied(
+            f"The worker process gave no sign of life for {task.patience:.0f} s and was ended; "
+            f"its last words are in {self._log_path}"
+        )
 
     def _end_unheeding(self, job_id: str) -> None:
         # Under the lock: a moment later the process may be at work for the next job.
         with self._wish:
-            if self._running == job_id and self._process:
-                self._process.kill()
+            if self._running == job_id and self._child:
+                self._child.begin_kill()
 
     def _settle(self) -> None:
         with self._wish:
@@ -179,70 +194,18 @@ class ProcessWorker:
                 self._timer.cancel()
             self._timer = None
 
-    def _alive(self) -> subprocess.Popen[bytes]:
+    def _alive(self) -> Child:
         with self._starting:
             if self._closed:
                 raise WorkerDied("The studio was closed before this job began")
-            if self._process is None or self._process.poll() is not None:
-                self._process = self._start()
-            return self._process
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        threads = str(cores())
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        # Set before torch loads: by itself it takes half of the logical cores.
-        # Threads that wait by spinning take 20 times as long beside anything else that runs (measured: 20-40 s
-        # a clip instead of 1), a browser that plays a video for one.
-        env = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path}
-        with _log_file(self._settings.logs_dir / "worker.log") as stderr:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "wan_app.runtime.worker_process", self._recipe],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env,
-                # A session of its own, so that Ctrl+C in a terminal reaches the server only.
-                start_new_session=True,
-            )
-        self._send(process, self._settings)
-        return process
-
-    def _send(self, process: subprocess.Popen[bytes], message: Any) -> None:
-        assert process.stdin is not None
-        with self._sending:
-            pickle.dump(message, process.stdin)
-            process.stdin.flush()
+            if self._child is None or not self._child.alive:
+                self._child = Child(self._recipe, self._log_path, self._keep)
+                with suppress(OSError):  # it died at once, which whoever speaks to it next learns
+                    self._child.send(self._settings)
+            return self._child
 
     def _warm(self) -> None:
         try:
-            self._send(self._alive(), ("warm", None))
+            self._alive().send(("warm", None))
         except (OSError, WorkerDied) as error:
             log.warning("The worker could not be warmed: %s", error)
-
-
-def _receive(process: subprocess.Popen[bytes]) -> Any:
-    """The child's next message. Raises EOFError when it is gone."""
-    assert process.stdout is not None
-    try:
-        return pickle.load(process.stdout)
-    except (OSError, pickle.UnpicklingError) as error:
-        raise EOFError from error
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-def _log_file(path: Path) -> Any:
-    """The worker's log opened for appending; started anew when it has grown long."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    long = path.exists() and path.stat().st_size > _LOG_LIMIT
-    return path.open("wb" if long else "ab")
-
-
-def _epitaph(returncode: int | None, log_path: Path) -> str:
-    if returncode == -9:
-        return (
-            "The worker process was killed (signal 9), which the system does when memory runs out; "
-            "a smaller size or fewer seconds may fit"
-        )
-    how = f"signal {-returncode}" if returncode is not None and returncode < 0 else f"exit code {returncode}"
-    return f"The worker process ended unexpectedly ({how}); its last words are in {log_path}"

@@ -6,12 +6,14 @@ a listener thread takes cancels, and ends the process when the server is gone.
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import gc
 import importlib
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from typing import IO, Any, Protocol
 
 from wan_app import errors
 from wan_app.devices import is_out_of_memory
+from wan_app.runtime import receipts
 from wan_app.runtime.job import Task
 from wan_app.types import (
     Cancelled,
@@ -38,6 +41,8 @@ from wan_app.types import (
 
 # How long an orphan may take to clean up (temporary files beside an output) before it is ended.
 _ORPHAN_GRACE = 5.0
+# How often a task that reaches its cancel points, but has nothing to tell, gives a sign of life.
+_PULSE = 2.0
 
 
 class Recipe(Protocol):
@@ -106,16 +111,18 @@ class Pace:
 
 
 class ProcessReporter:
-    """The Reporter of one task: sends events to the server and notices a cancel.
+    """The Reporter of one task: sends events to the server, signs of life (None) between them, and notices
+    a cancel.
 
     Args:
         tail: expected seconds from the last step to the end of the job.
     """
 
     def __init__(
-        self, send: Callable[[JobEvent], None], unwanted: Callable[[], bool], tail: float = 0.0
+        self, send: Callable[[JobEvent | None], None], unwanted: Callable[[], bool], tail: float = 0.0
     ) -> None:
         self._send, self._unwanted, self._tail = send, unwanted, tail
+        self._signed = time.monotonic()
         self._first: tuple[int, float] | None = None
         self.last_step: float | None = None
 
@@ -127,6 +134,9 @@ class ProcessReporter:
         """See types.Reporter."""
         if self._unwanted():
             raise errors.Cancelled
+        if (moment := time.monotonic()) - self._signed > _PULSE:
+            self._signed = moment
+            self._send(None)
 
     def _with_eta(self, step: Step) -> Step:
         """The step with an ETA from the pace since the first one, unless the pipeline gave one."""
@@ -143,7 +153,10 @@ def run_task(recipe: Recipe, task: Task, report: Reporter) -> JobEvent:
     """Run one task to its last event; nothing but the process's death gets past this."""
     try:
         report.check()
-        return Finished(recipe.run(task, report))
+        result = recipe.run(task, report)
+        if task.receipt:
+            receipts.write(task.receipt, result)
+        return Finished(result)
     except errors.Cancelled:
         return Cancelled()
     except BaseException as error:
@@ -164,6 +177,9 @@ def describe_failure(error: BaseException, task: Task) -> errors.WanAppError:
         )
     if isinstance(error, errors.WanAppError):
         return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" at {error.filename}" if error.filename else ""
+        return errors.StorageError("disk", f"{error.strerror}{where}", "free space")
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return errors.WanAppError(f"{task.request.model} failed with {what}; details are in {task.log}")
 
@@ -173,6 +189,7 @@ class Service:
 
     def __init__(self, inbox: Inbox, stdout: IO[bytes], open_recipe: Callable[[], Recipe]) -> None:
         self._inbox, self._stdout, self._open = inbox, stdout, open_recipe
+        self._sending = threading.Lock()
         self._recipe: Recipe | None = None
         self._pace = Pace()
 
@@ -217,14 +234,20 @@ class Service:
 
     def _send(self, job_id: str, event: JobEvent | None) -> None:
         try:
-            pickle.dump((job_id, event), self._stdout)
-            self._stdout.flush()
+            with self._sending:  # a library's own thread may reach a cancel point
+                pickle.dump((job_id, event), self._stdout)
+                self._stdout.flush()
         except OSError:
             raise errors.Cancelled from None
 
 
 def main() -> None:
     """Serve tasks until the server is gone."""
+    for name in ("SIGTERM", "SIGHUP"):
+        # Service managers send these to every process; the server alone decides, or a restart of the service
+        # would look as if this job had killed its worker.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     faulthandler.enable()  # a segmentation fault leaves a stack in the worker's log
     stdin, stdout = _take_pipes()
     settings = pickle.load(stdin)

@@ -1,0 +1,109 @@
+"""What becomes of the jobs of processes that have ended: taken up, or failed with the reason.
+
+A studio's jobs last: the next studio on the same data folder goes on with them, in their order. A job of the
+command line belongs to whoever waited for it there: it is failed, and nobody makes it behind their back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+
+from wan_app.errors import StorageError
+from wan_app.runtime import leftovers, receipts
+from wan_app.runtime.job import receipt_file
+from wan_app.runtime.ledger import Ledger, Unfinished
+from wan_app.runtime.lifeline import is_alive
+from wan_app.runtime.queue import JobQueue
+from wan_app.settings import Settings
+from wan_app.types import Cancelled, Failed, Finished, JobEvent
+
+log = logging.getLogger(__name__)
+
+# The studio was ended so often while it made this job that the job may be the reason (a machine that runs out
+# of memory as a whole). Far more than MAX_DEATHS, for restarts and power cuts seldom are a job's fault.
+MAX_INTERRUPTIONS = 5
+_INTERRUPTED = Failed("The studio stopped while this job was {}; send it again", "WorkerDied")
+_POISONOUS = Failed(
+    f"The studio stopped {MAX_INTERRUPTIONS} times while this job was running; a smaller one may do", "WorkerDied"
+)
+_EVERY = 1.0
+
+
+class Takeover:
+    """Looks for dead processes on the data folder.
+
+    Args:
+        server: the name of this process in the ledger (see `runtime.lifeline`).
+        lasting: whether this is a studio, which takes lasting jobs up.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, queue: JobQueue, server: str, *, lasting: bool
+    ) -> None:
+        self._settings, self._ledger, self._queue = settings, ledger, queue
+        self._server, self._lasting = server, lasting
+        self._looking = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look every second. The worker of a studio that was killed may live a few seconds longer, and until it
+        is gone its jobs are not taken up: two would write the same file."""
+        self._thread = threading.Thread(target=self._keep_looking, name="takeover", daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """Once: take up or bury all jobs of dead processes; those of living ones are left alone."""
+        with self._looking:
+            for server, jobs in self._ledger.unfinished().items():
+                if not is_alive(self._settings.servers_dir, server):
+                    for one in jobs:
+                        if self._lasting or not one.lasting:
+                            self._take(one, server)
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def _keep_looking(self) -> None:
+        while not self._stop.wait(_EVERY):
+            try:
+                self.look()
+                self._queue.settle()
+            except StorageError as error:  # it may be over in a second
+                log.error("Jobs of other processes: %s", error)
+
+    def _take(self, one: Unfinished, dead: str) -> None:
+        job = one.job
+        if not self._ledger.claim(job.id, dead, self._server):
+            return
+        receipt = receipt_file(self._settings, job.id)
+        if result := receipts.read(receipt):
+            leftovers.discard_parts(job)
+            self._end(one, Finished(result))
+            return
+        leftovers.discard_output(self._settings, job)
+        if ending := self._ending(one):
+            self._end(one, ending)
+        else:
+            log.info("Job %s of %s is taken up again", job.id, dead)
+            self._queue.adopt(one)
+
+    def _ending(self, one: Unfinished) -> JobEvent | None:
+        """Why a job is not taken up; None if it is."""
+        if one.unwanted:
+            return Cancelled()
+        if not one.lasting:
+            what = "waiting" if one.job.state == "queued" else "running"
+            return replace(_INTERRUPTED, error=_INTERRUPTED.error.format(what))
+        if one.job.state == "running" and one.starts - one.deaths >= MAX_INTERRUPTIONS:
+            return _POISONOUS
+        return None
+
+    def _end(self, one: Unfinished, ending: JobEvent) -> None:
+        self._ledger.record(one.job.id, ending)
+        receipts.remove(receipt_file(self._settings, one.job.id))
