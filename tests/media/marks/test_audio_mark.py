@@ -142,14 +142,10 @@ def test_a_peak_stays_below_one() -> None:
     assert np.abs(mark_audio(loud, 16_000, IDENTITY, KEY)).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["hiss", "voice", "beat"])
-def test_nothing_is_found_where_nothing_is(kind: str) -> None:
-    for seed in range(10):
-        samples = {
-            "hiss": lambda: hiss(2.1, seed=seed),
-            "voice": lambda: voice(2.1, f0=90.0 + 17 * seed)[None],
-            # At the mark's own pace: the worst that music can do.
-            "beat": lambda: hiss(6, seed=seed) * (np.arange(96_000) % 17_600 < 1600 * (1 + seed % 3)),
-        }[kind]()
-        reading = read_audio_mark(samples.astype(np.float32), 16_000, [KEY])
-        assert reading.state == "none", reading
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_is_found_where_nothing_is(seed: int) -> None:
+    # At the mark's own pace: the worst that music can do.
+    beat = hiss(6, seed=seed) * (np.arange(96_000) % 17_600 < 1600 * (1 + seed % 3))
+    for samples in (hiss(2.1, seed=seed), voice(2.1, f0=90.0 + 20 * seed)[None], beat.astype(np.float32)):
+        reading = read_audio_mark(samples, 16_000, [KEY])
+        assert reading.state == "none" and reading.strength < 6

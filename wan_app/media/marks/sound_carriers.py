@@ -31,8 +31,8 @@ PILOT = -1
 _PILOT_SLOTS = 4  # of 22, in each band
 _AROUND = 41  # spectra over which a cell's surroundings are judged
 _CLIP = 2.5  # deviations: a door that slams says no more than this
-# dB: what a mark itself adds to the roughness of a sound.
-_OWN = 1.5
+# dB of roughness that is taken for granted: the mark's own, and what a codec adds to the smoothest tone.
+_OWN = 3.0
 # Of the mean power: what lies below is the codec's or the number format's, not the sound's.
 _FLOOR = 1e-7
 
@@ -85,10 +85,11 @@ def evidence(bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     floor = _FLOOR * float(bands.mean()) + 1e-20
     level = _mean(10 * np.log10(bands + floor), SLOT)
-    # Against the slots before and after, and then against the neighbouring bands: speech comes and goes
+    # Against two slots before and after, and then against the neighbouring bands: speech comes and goes
     # in many bands at once, the mark does not.
-    louder = level - (_moved(level, SLOT, 0) + _moved(level, -SLOT, 0)) / 2
-    louder -= sum(_moved(louder, by, 1) for by in (-2, -1, 1, 2)) / 4
+    for axis, step in ((0, SLOT), (1, 1)):
+        level = level - sum(_moved(level, by * step, axis) for by in (-2, -1, 1, 2)) / 4
+    louder = level
     rough = _mean(louder**2, _AROUND)
     variance = (rough + _moved(rough, 1, 1) + _moved(rough, -1, 1)) / 3 + _OWN**2
     limit = _CLIP * np.sqrt(variance)
