@@ -26,7 +26,7 @@ from wan_app.media.video import read_metadata
 from wan_app.runtime import leftovers, receipts
 from wan_app.runtime.downloads import DownloadEvent, Downloads, DownloadView
 from wan_app.runtime.job import JobView, new_job_id, now, receipt_file
-from wan_app.runtime.ledger import Ledger
+from wan_app.runtime.ledger import Ledger, Tally
 from wan_app.runtime.lifeline import Lifeline
 from wan_app.runtime.line import Move
 from wan_app.runtime.queue import JobQueue
@@ -175,6 +175,10 @@ class Services:
     def jobs(self, *, owner: str | None = None) -> list[JobView]:
         """The jobs of one owner, or of all, newest last."""
         return self._queue.jobs(owner)
+
+    def tally(self) -> Tally:
+        """All jobs of the data folder in numbers."""
+        return self._ledger.tally()
 
     def models(self) -> list[dict[str, Any]]:
         """A row for every model, in listing order, with `available` and the `reason` if it is not.

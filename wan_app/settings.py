@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -12,6 +13,38 @@ from wan_app.types import LabelPlace
 
 _OFF = ("0", "off", "no", "false")
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Who besides this computer reaches the page, and how; see `wan_app.sharing`.
+
+    `trusted_proxies` are addresses or networks whose X-Forwarded-* headers are believed; `hosts` names
+    (beside this computer's own) under which the page may be opened; `root_path` the sub-path at which a
+    proxy shows it. `space` is the host name of a Hugging Face Space.
+    """
+
+    share: bool = False
+    # Given by whoever starts the studio; only its hash is kept.
+    password: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
+    trusted_proxies: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    root_path: str = ""
+    space: str = ""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Sharing:
+        """WAN_APP_SHARE, WAN_APP_PASSWORD, WAN_APP_METRICS_TOKEN, WAN_APP_TRUSTED_PROXIES, WAN_APP_HOSTS,
+        WAN_APP_ROOT_PATH (or GRADIO_ROOT_PATH), and what a Space says of itself."""
+        return cls(
+            share=env.get("WAN_APP_SHARE", "") not in ("", "0"),
+            password=env.get("WAN_APP_PASSWORD") or None, metrics_token=env.get("WAN_APP_METRICS_TOKEN") or None,
+            trusted_proxies=_listed(env.get("WAN_APP_TRUSTED_PROXIES", "")),
+            hosts=_listed(env.get("WAN_APP_HOSTS", "")),
+            root_path=env.get("WAN_APP_ROOT_PATH") or env.get("GRADIO_ROOT_PATH", ""),
+            space=env.get("SPACE_HOST") or env.get("SPACE_ID", ""),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +65,9 @@ class Settings:
     # PEM files of a certificate and key of the user's own, to sign Content Credentials with.
     sign_cert: Path | None = None
     sign_key: Path | None = None
+    sharing: Sharing = Sharing()
+    # Whether the log may tell what people wrote.
+    log_prompts: bool = False
 
     # How long a statement of consent holds.
     consent_days: int = 365
@@ -40,14 +76,22 @@ class Settings:
     # The visible label on videos; guests' videos have one in any case.
     label: LabelPlace = "off"
 
+    # Bytes that an owner's videos may take; None for no limit (the gallery can set another).
+    quota_bytes: int | None = None
+
     @property
     def local(self) -> bool:
         """Whether only this computer reaches the page; not so on a Space or in a container."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        return self.host in ("127.0.0.1", "localhost", "::1") and not self.sharing.share
 
     @property
     def ledger_file(self) -> Path:
         return self.data_dir / "ledger.sqlite3"
+
+    @property
+    def library_file(self) -> Path:
+        """Pins, the cast, the limit of space."""
+        return self.data_dir / "library.sqlite3"
 
     @property
     def inputs_dir(self) -> Path:
@@ -80,6 +124,11 @@ class Settings:
         return self.data_dir / "keys"
 
     @property
+    def sharing_file(self) -> Path:
+        """Hash of the password, guest links, sessions."""
+        return self.keys_dir / "sharing.sqlite3"
+
+    @property
     def sidecars_dir(self) -> Path:
         """What leads from a watermark back to the credentials of a file that lost them."""
         return self.data_dir / "sidecars"
@@ -92,8 +141,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, WAN_APP_STALL_SECONDS, WAN_APP_SIGN_CERT,
-        WAN_APP_SIGN_KEY, and Gradio's own
-        GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (containers and Spaces set them)."""
+        WAN_APP_SIGN_KEY, and Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT (containers and Spaces
+        set them); and what `Sharing` reads. WAN_APP_LOG_PROMPTS=1 lets the log tell what people wrote."""
         env = os.environ
         port = env.get("GRADIO_SERVER_PORT", "")
         # os.path's expanduser leaves "~nobody" as it is, where pathlib's raises.
@@ -109,7 +158,15 @@ class Settings:
             consent_days=_days(env.get("WAN_APP_CONSENT_DAYS", "")),
             refuse=env.get("WAN_APP_REFUSE", "").strip().lower() not in _OFF,
             label=_label(env.get("WAN_APP_LABEL", "").strip().lower()),
+            quota_bytes=_gigabytes(env.get("WAN_APP_QUOTA_GB", "")),
+            sharing=Sharing.from_environment(env),
+            log_prompts=env.get("WAN_APP_LOG_PROMPTS", "") not in ("", "0"),
         )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Words between commas or spaces."""
+    return tuple(text.replace(",", " ").split())
 
 
 def _days(text: str) -> int:
@@ -124,6 +181,16 @@ def _label(text: str) -> LabelPlace:
     return "start" if text == "start" else "corner"
 
 
+def _path(text: str | None) -> Path | None:
+    return Path(os.path.expanduser(text)) if text else None
+
+
+def _gigabytes(text: str) -> int | None:
+    """A positive number of gigabytes in bytes, None for anything else."""
+    count = _seconds(text)
+    return int(count * 1e9) if count else None
+
+
 def _seconds(text: str) -> float | None:
     """A positive number of seconds, None for anything else."""
     try:
@@ -131,7 +198,3 @@ def _seconds(text: str) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < float("inf") else None
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(os.path.expanduser(text)) if text else None

@@ -14,6 +14,7 @@ from wan_app.families.weights.licences import LICENCES
 from wan_app.runtime.downloads import DownloadView
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
+from wan_app.sharing.who import Who
 from wan_app.types import Cancelled, Downloading, GenerationRequest, Step
 
 ABSENT = "weights are not on this machine; get it <here>"
@@ -21,7 +22,8 @@ MACHINE = Machine(
     device="cuda", name="RTX 4090", vram=25_769_803_776, vram_free=25_000_000_000, ram=64_000_000_000,
     ram_free=58_000_000_000, disk_free=400_000_000_000, tflops=165.2,
 )
-ME = {"visitor": "v" * 24, "job": "job-1"}
+ME = {"job": "job-1"}
+MINE = Who("owner", "me")
 
 
 class RememberingServices:
@@ -65,6 +67,10 @@ class RememberingServices:
         if job is None or job.owner != owner:
             raise JobNotFound("job: got 'x'; needed the id of one of your jobs")
         return job
+
+    def jobs(self, *, owner: str | None = None) -> list[JobView]:
+        """As Services.jobs."""
+        return [job for job in self.jobs_by_id.values() if owner in (None, job.owner)]
 
     def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
         """As Services.cancel, at once."""

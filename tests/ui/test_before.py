@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.ui.remembering import RememberingServices
 from wan_app.families import registry
 from wan_app.families.weights.licences import LICENCES
 from wan_app.runtime.downloads import DownloadView
+from wan_app.sharing.who import Role, Who
 from wan_app.types import Downloaded, Failed
 from wan_app.ui import about
 from wan_app.ui.before import Before
@@ -25,7 +27,7 @@ class Timer:
 
 @pytest.fixture
 def before(page: Page) -> Before:
-    return Before(page=page, timer=Timer(), local=True)
+    return Before(page=page, timer=Timer())
 
 
 def forms(page: Page, model: str, **given: Any) -> list[Any]:
@@ -117,8 +119,12 @@ def test_nothing_is_fetched_while_its_licence_is_not_accepted(before: Before, se
     assert services.fetching == {}
 
 
-def test_visitors_of_a_server_neither_fetch_nor_accept(page: Page, services: RememberingServices) -> None:
-    before, panel = Before(page=page, timer=Timer(), local=False), page.panels[0]
+@pytest.mark.parametrize("role", ["visitor", "guest"])
+def test_neither_visitors_nor_guests_fetch_or_accept(
+    before: Before, page: Page, services: RememberingServices, asked_by: Callable[[Who], None], role: Role
+) -> None:
+    asked_by(Who(role, f"{role}:1"))
+    panel = page.panels[0]
     for model, command in ((VACE, f"python -m wan_app download {VACE}"), (ECHO, "licence accept joyai-echo")):
         told, *buttons = slot(panel, before.on_model(panel)(model))
         assert command in told and not any(buttons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,14 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
 
-from tests.ui.remembering import ME, RememberingServices
+from tests.ui.remembering import ME, MINE, RememberingServices
 from wan_app.errors import StorageError
 from wan_app.families import registry
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
+from wan_app.sharing.who import Who
 from wan_app.types import Character, GenerationRequest, GenerationResult
 from wan_app.ui import about, examples, launch
 from wan_app.ui.delivery import public_request
@@ -29,7 +32,7 @@ def values(page: Page, mode: str, **given: Any) -> list[Any]:
 
 
 def test_generate_submits_what_the_tab_says_and_starts_the_clock(page: Page, services: RememberingServices) -> None:
-    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="a fox", size="160x96", seconds=3))
+    updates = page.on_generate(page.panels[0])(*values(page, "text", prompt="a fox", size="160x96", seconds=3))
     assert (services.submitted[0].prompt, services.submitted[0].width) == ("a fox", 160)
     assert services.submitted[0].num_frames == 25
     assert updates[page.session] == ME and updates[page.timer].active
@@ -37,19 +40,19 @@ def test_generate_submits_what_the_tab_says_and_starts_the_clock(page: Page, ser
 
 
 def test_an_error_ends_in_the_card_and_touches_no_field(page: Page, services: RememberingServices) -> None:
-    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt=" "))
+    updates = page.on_generate(page.panels[0])(*values(page, "text", prompt=" "))
     assert 'data-field="prompt"' in updates[page.stage.card] and not updates[page.timer].active
     assert not set(updates) & set(page.panels[0].fields.values())
 
 
 def test_a_fault_of_our_own_ends_in_the_card_too(page: Page, services: RememberingServices) -> None:
     services.submit = lambda *_, **__: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-    updates = page.on_generate(page.panels[0])(ME, *values(page, "text", prompt="x"))
+    updates = page.on_generate(page.panels[0])(*values(page, "text", prompt="x"))
     assert "ZeroDivisionError" in updates[page.stage.card]
 
 
 def test_a_tick_of_a_living_job_changes_the_card_only(page: Page, services: RememberingServices) -> None:
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     assert list(page.on_tick(ME)) == [page.stage.card]
 
 
@@ -59,7 +62,7 @@ def test_a_look_that_fails_leaves_the_clock_running(
     def busy(*_: Any, **__: Any) -> JobView:
         raise StorageError("data_dir", "a busy disk", "another try")
 
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     monkeypatch.setattr(services, "job", busy)
     updates = page.on_tick(ME)
     assert "busy disk" in updates[page.stage.card] and page.timer not in updates
@@ -112,11 +115,10 @@ def test_a_finished_job_brings_video_seed_and_details(
         file=video, model="pocket", mode="text", seed=9, width=512, height=512, num_frames=17, fps=8, seconds=2.125,
     )
     request = GenerationRequest(mode="text", prompt="A red Fox!", image=Path("/secret/dir/abc.png"))
-    services.put(request, owner=ME["visitor"], state="finished", result=result)
+    services.put(request, owner=MINE.owner, state="finished", result=result)
     updates = page.on_tick(ME)
-    delivered = Path(updates[page.stage.download])
-    assert delivered.read_bytes() == b"mp4" and delivered.name == "a-red-fox-9.mp4"
-    assert delivered.is_relative_to(tmp_path / "gradio")
+    assert updates[page.stage.download]["link"] == "files/job-1/a-red-fox-9.mp4?download"
+    assert 'src="files/job-1/a-red-fox-9.mp4"' in updates[page.stage.card]
     assert updates[page.panels[0].fields["seed"]] == 9
     assert str(tmp_path) not in str(updates[page.stage.facts]) and "/secret" not in str(updates[page.stage.facts])
 
@@ -126,30 +128,50 @@ def test_a_video_that_is_gone_is_an_error_and_no_crash(page: Page, services: Rem
         file=Path("/nowhere/x.mp4"), model="pocket", mode="text", seed=9, width=5, height=5, num_frames=5,
         fps=8, seconds=1,
     )
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"], state="finished", result=result)
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner, state="finished", result=result)
     assert "cannot be read" in page.on_tick(ME)[page.stage.card]
 
 
 def test_cancel_shows_the_end_at_once(page: Page, services: RememberingServices) -> None:
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     updates = page.on_cancel(ME)
     assert "Stopped" in updates[page.stage.card] and not updates[page.timer].active
 
 
 def test_same_settings_new_seed(page: Page, services: RememberingServices) -> None:
     request = GenerationRequest(mode="text", prompt="p", model="pocket", seed=4, guidance_scale=3.0)
-    services.put(request, owner=ME["visitor"], state="finished")
+    services.put(request, owner=MINE.owner, state="finished")
     page.on_again(ME)
     assert services.submitted[0].guidance_scale == 3.0 and services.submitted[0].seed != 4
 
 
-def test_the_first_visit_gets_a_token_and_the_engine_warms_once(page: Page, services: RememberingServices) -> None:
-    first, second = (page.on_load(None, None, None, None)[page.session]["visitor"] for _ in range(2))
-    assert len(first) >= 24 and first != second and services.warmed == 1
+def test_the_engine_warms_once(page: Page, services: RememberingServices) -> None:
+    for _ in range(2):
+        assert page.on_load(None, None, None, None)[page.session] == {"job": None}
+    assert services.warmed == 1
+
+
+def test_another_browser_of_the_same_owner_takes_up_what_runs(
+    page: Page, services: RememberingServices, asked_by: Callable[[Who], None]
+) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
+    updates = page.on_load(None, None, None, None)
+    assert updates[page.session] == ME and "card running" in updates[page.stage.card]
+    asked_by(Who("visitor", "visitor:somebody else"))
+    updates = page.on_load(ME, None, None, None)
+    assert page.stage.card not in updates
+
+
+def test_whoever_did_not_come_through_the_gate_gets_nothing(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
+    LocalContext.request.set(None)
+    assert "expired" in page.on_tick(ME)[page.stage.card]
+    assert "expired" in page.on_generate(page.panels[0])(*values(page, "text", prompt="a fox"))[page.stage.card]
+    assert services.submitted == []
 
 
 def test_a_reload_finds_the_job_and_the_form(page: Page, services: RememberingServices) -> None:
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     form = {"prompt": "typed", "model": "pocket", "size": "96x160", "seconds": 4, "num_inference_steps": 9, "seed": 3}
     updates = page.on_load(ME, form, None, None)
     fields = page.panels[0].fields
@@ -163,7 +185,7 @@ def test_a_reload_finds_the_job_and_the_form(page: Page, services: RememberingSe
     {"model": "pocket", "num_inference_steps": 1e9, "guidance_scale": None},
 ])
 def test_a_stored_form_that_makes_no_sense_is_no_obstacle(page: Page, form: Any) -> None:
-    assert page.session in page.on_load({"visitor": 5}, form, form, form)
+    assert page.session in page.on_load({"job": 5}, form, form, form)
 
 
 def test_numbers_out_of_range_are_not_brought_back(page: Page) -> None:
@@ -197,7 +219,7 @@ def test_every_model_can_be_chosen_on_every_tab(page: Page) -> None:
 
 def test_every_update_is_for_an_output(page: Page, services: RememberingServices) -> None:
     shown = set(page.stage_outputs())
-    services.put(GenerationRequest(mode="reference", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="reference", prompt="p"), owner=MINE.owner)
     vace = next(spec for spec in registry.specs().values() if not spec.bundled)
     for panel in page.panels:
         assert set(page.on_model(panel)(vace.id, None, None)) <= {*panel.form, *panel.fields.values()}
@@ -207,7 +229,7 @@ def test_every_update_is_for_an_output(page: Page, services: RememberingServices
 
 
 def test_a_bad_picture_for_the_last_frame_is_told(page: Page, services: RememberingServices) -> None:
-    services.put(GenerationRequest(mode="text", prompt="p"), owner=ME["visitor"])
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     assert "Got no video" in page.on_last_frame(ME)[page.stage.card]
 
 

@@ -19,13 +19,12 @@ from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui.delivery import deliver, file_data, public_result
 from wan_app.ui.form import build_request
+from wan_app.ui.session import who
 
 if TYPE_CHECKING:
     from wan_app.runtime.job import JobView
     from wan_app.services import Services
 
-# Callers of the API have no browser to keep a secret in: knowing a job's unguessable id is the right to it.
-OWNER = "api"
 _POLL = 0.25
 _NEEDED = inspect.Parameter.empty
 log = logging.getLogger(__name__)
@@ -104,20 +103,20 @@ class Api:
         return await asyncio.to_thread(self._services.models)
 
     def _submit(self, request: GenerationRequest) -> str:
-        return self._services.submit(request, owner=OWNER)
+        return self._services.submit(request, owner=who().owner)
 
     async def _finished(self, job_id: str) -> JobView:
         try:
-            while not (job := await asyncio.to_thread(self._services.job, job_id, owner=OWNER)).ended:
+            while not (job := await asyncio.to_thread(self._services.job, job_id, owner=who().owner)).ended:
                 await asyncio.sleep(_POLL)
         except asyncio.CancelledError:
             # The caller went away; nobody else knows this job's id.
-            self._services.cancel(job_id, owner=OWNER)
+            self._services.cancel(job_id, owner=who().owner)
             raise
         return job
 
     def _row(self, call: Callable[..., JobView], job_id: Any) -> dict[str, Any]:
-        job = call(job_id, owner=OWNER)
+        job = call(job_id, owner=who().owner)
         row = job.to_json()
         if job.result is not None:
             row["result"] = public_result(job.result)

@@ -17,6 +17,7 @@ from wan_app.ui.gauge import gauge
 from wan_app.ui.handlers import Page, Updates
 from wan_app.ui.needs import Need, need_of
 from wan_app.ui.panel import Panel
+from wan_app.ui.session import who
 from wan_app.ui.words import parse_size, shape_choices
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,11 @@ Form = dict[str, Any]
 class Before:
     """The gauges, licences and downloads of the making tabs; its methods are the event handlers.
 
-    Args:
-        local: as in `needs.need_of`. Handlers ask it too: a raw POST needs no button.
+    Whoever does not manage the studio sees no buttons, and is refused without them, too.
     """
 
     page: Page
     timer: Any
-    local: bool
 
     def inputs(self) -> list[Any]:
         """What decides a video's cost, on every tab."""
@@ -112,7 +111,7 @@ class Before:
             spec = self._chosen(panel, forms)
             terms = self.page.catalogue.terms.get(spec.id)
             try:
-                self._check_local()
+                self._check_manages()
                 if terms is None:
                     raise InvalidRequest("licence", spec.id, "a model with a licence to accept")
                 if ticked is not True:
@@ -136,7 +135,7 @@ class Before:
         forms = self._forms(values)
         spec = self._chosen(panel, forms)
         try:
-            self._check_local()
+            self._check_manages()
             if target := self._need(panel, spec.id).target:
                 do(target)
         except Exception as error:
@@ -152,7 +151,7 @@ class Before:
 
     def _need(self, panel: Panel, model: Any) -> Need:
         spec = self.page.catalogue.chosen(panel.mode, model)
-        return need_of(spec, self.page.catalogue, self.page.services.download_of, local=self.local)
+        return need_of(spec, self.page.catalogue, self.page.services.download_of, manages=who().manages)
 
     def _live(self) -> bool:
         return any(not view.ended for view in self.page.services.downloads())
@@ -179,7 +178,7 @@ class Before:
             one.area: gr.update(visible=bool(need.html)), one.card: f'<div class="needs">{need.html}</div>',
             one.words: words, one.accept: gr.update(visible=bool(need.words)),
             one.download: gr.update(visible=bool(need.download), value=need.download or "Download"),
-            one.stop: gr.update(visible=need.running and self.local),
+            one.stop: gr.update(visible=need.running and who().manages),
         }
 
     def _told(self, panel: Panel, model: str, error: Exception) -> Updates:
@@ -188,6 +187,6 @@ class Before:
         told = card.alert(*card.line_of(error))
         return {panel.shelf.card: f'<div class="needs">{self._need(panel, model).html}{told}</div>'}
 
-    def _check_local(self) -> None:
-        if not self.local:
+    def _check_manages(self) -> None:
+        if not who().manages:
             raise InvalidRequest("model", "a visitor's wish", "the one who runs this server")

@@ -72,7 +72,7 @@ def bar(title: str, note: str, share: float) -> str:
 
 
 def finished(result: GenerationResult, file: str, prompt: str) -> str:
-    """The video, its facts, and how alike it is to its references. `file` is a path in Gradio's cache."""
+    """The video, its facts, and how alike it is to its references. `file` is its address."""
     facts = [
         f"{result.seconds:.3g} s", f"{result.num_frames} frames", f"{result.width} × {result.height}",
         f"seed {result.seed}",
@@ -89,10 +89,10 @@ def finished(result: GenerationResult, file: str, prompt: str) -> str:
 
 
 def example(file: str, prompt: str, label: str, model: str, *, sound: bool = False) -> str:
-    """A stored result, said to be one."""
+    """A stored result, said to be one; `file` is a path that Gradio serves."""
     return _card(
         "example",
-        _video(file, f"Stored example: {prompt}", 1, 1, sound=sound)
+        _video(cached_url(file), f"Stored example: {prompt}", 1, 1, sound=sound)
         + f'<div class="line"><span role="status">Example: {escape(label)}</span>'
         + f'<span class="note">stored result of {escape(model)}; press Generate for your own</span></div>'
         + _asked(prompt),
@@ -148,7 +148,7 @@ def failed_with(error: Exception) -> str:
     return failed(*line_of(error))
 
 
-def file_url(path: str) -> str:
+def cached_url(path: str) -> str:
     """Where the page finds a file of Gradio's cache; relative, so that it holds behind a proxy too."""
     return f"gradio_api/file={quote(path)}"
 
@@ -186,7 +186,7 @@ def _video(file: str, label: str, width: int, height: int, *, sound: bool) -> st
     style = f"--ratio:{width}/{height}" if width != height else ""
     listen = f'<button type="button" class="listen">{_SPEAKER}Play with sound</button>' if sound else ""
     return (
-        f'<div class="screen" style="{style}"><video src="{escape(file_url(file))}" '
+        f'<div class="screen" style="{style}"><video src="{escape(file)}" '
         f'aria-label="{escape(label[:200])}" controls autoplay loop muted playsinline></video>{listen}</div>'
     )
 

@@ -1,4 +1,8 @@
-"""How files reach the browser: copies in Gradio's own cache, under names that people can read."""
+"""How results are named and told to the outside; copies in Gradio's own cache for its clients.
+
+The page's own players take results from `ui.files`. Only gradio_client, which fetches files from that
+cache alone, and the last frame, which becomes an upload, need the copies.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,11 @@ from wan_app.types import GenerationRequest, GenerationResult
 def deliver(job_id: str, result: GenerationResult, request: GenerationRequest) -> str:
     """A copy of the video (or of the sound alone) in Gradio's cache, and its path.
 
-    The folder's name comes from the job's unguessable id, for a cached file is open to whoever has
-    its address. The cache is emptied after two hours; a later visit makes the copy anew.
+    `ui.guard` serves it to those to whom it was handed out. The cache is emptied after two hours; a later
+    visit makes the copy anew.
     """
     folder = Path(get_upload_folder()).resolve() / hashlib.sha256(job_id.encode()).hexdigest()
-    target = folder / f"{slug(request.prompt)}-{result.seed}{result.file.suffix}"
+    target = folder / file_name(request, result)
     if target.is_file():
         os.utime(target)
         return str(target)
@@ -31,6 +35,11 @@ def deliver(job_id: str, result: GenerationResult, request: GenerationRequest) -
         shutil.copy2(result.file, part.name)
     os.replace(part.name, target)
     return str(target)
+
+
+def file_name(request: GenerationRequest, result: GenerationResult) -> str:
+    """What a result is called where people see it."""
+    return f"{slug(request.prompt)}-{result.seed}{result.file.suffix}"
 
 
 def file_data(path: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import gradio as gr
 
 from wan_app.settings import ASSETS
 from wan_app.types import Mode
-from wan_app.ui.card import file_url
+from wan_app.ui.card import cached_url
 from wan_app.ui.parts import html
 
 FOLDER = ASSETS / "examples"
@@ -84,11 +84,11 @@ def row(mode: Mode) -> gr.HTML | None:
 
 def _button(index: int, one: Example) -> str:
     inset = one.image or (one.faces[0] if one.faces else None)
-    given = f'<img class="given" alt="" src="{escape(file_url(str(inset)))}">' if inset else ""
+    given = f'<img class="given" alt="" src="{escape(cached_url(str(inset)))}">' if inset else ""
     # #t makes Safari show a first picture without playing.
     return (
         f'<button type="button" class="example" data-index="{index}" title="{escape(one.prompt)}">'
-        f'<span class="thumb"><video src="{escape(file_url(str(one.file)))}#t=0.5" muted loop playsinline '
+        f'<span class="thumb"><video src="{escape(cached_url(str(one.file)))}#t=0.5" muted loop playsinline '
         f'preload="metadata" tabindex="-1" aria-hidden="true"></video>{given}</span>'
         f"<span>{escape(one.label)}</span></button>"
     )

@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 
 from wan_app.errors import InvalidRequest
 from wan_app.types import Character, GenerationRequest
+from wan_app.ui.session import may_use
 from wan_app.ui.words import parse_size
 
 PICTURE = "an uploaded picture (PNG, JPEG or WebP)"
@@ -111,7 +112,7 @@ def uploaded(value: Any, field: str) -> Path | None:
         real = Path(path).resolve()
     except (OSError, ValueError, RuntimeError):  # half a character (\ud800), a circle of links
         raise InvalidRequest(field, "an unreadable path", needed) from None
-    if not real.is_relative_to(Path(get_upload_folder()).resolve()):
+    if not real.is_relative_to(Path(get_upload_folder()).resolve()) or not may_use(path):
         raise InvalidRequest(field, "a path that was not uploaded", needed)
     return real
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ import gradio as gr
 from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
 from wan_app.ui import about, card, examples
 from wan_app.ui.delivery import deliver, public_request, public_result
+from wan_app.ui.files import file_url
 from wan_app.ui.form import build_request
 from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.reference import slot_head
-from wan_app.ui.session import job_of, visitor_of
+from wan_app.ui.session import job_of, who
 from wan_app.ui.stage import Stage
 from wan_app.ui.words import length_range, readout, shape_choices
 
@@ -34,7 +34,7 @@ Updates = dict[Any, Any]
 class Page:
     """The page's components and the services behind them; its methods are the event handlers.
 
-    `session` is kept in the browser: {"visitor": secret token, "job": id of the job on the stage}.
+    `session` is kept in the browser: {"job": id of the job on the stage}. Whose it is, the gate knows.
     """
 
     services: Services
@@ -74,22 +74,22 @@ class Page:
     # --- making -----------------------------------------------------------------------------
 
     def on_generate(self, panel: Panel) -> Callable[..., Updates]:
-        """The handler of a tab's Generate: its inputs are the session, then the tab's fields."""
+        """The handler of a tab's Generate: its inputs are the tab's fields."""
 
-        def generate(session: Any, *values: Any) -> Updates:
+        def generate(*values: Any) -> Updates:
             named = dict(zip(panel.fields, values))
-            return self._submit(session, lambda: build_request(panel.mode, named))
+            return self._submit(lambda: build_request(panel.mode, named))
 
         return generate
 
     def on_again(self, session: Any) -> Updates:
         """The job on the stage once more, with a seed of its own."""
-        return self._submit(session, lambda: replace(self._job(session).request, seed=None))
+        return self._submit(lambda: replace(self._job(session).request, seed=None))
 
     def on_cancel(self, session: Any) -> Updates:
         """Stop the job on the stage; its end is shown by the next tick."""
         try:
-            self.services.cancel(job_of(session), owner=visitor_of(session))
+            self.services.cancel(job_of(session), owner=who().owner)
         except Exception as error:
             return self._failed(error)
         return self.on_tick(session)
@@ -114,20 +114,19 @@ class Page:
             # Only once: a later call would put out a larger model that somebody uses.
             self.warmed = True
             self.services.warm()
-        visitor = visitor_of(session)
-        shown: Updates = {self.session: session if visitor else {"visitor": secrets.token_urlsafe(24), "job": None}}
+        shown: Updates = {self.session: {"job": job_of(session) or None}}
         shown |= self.refresh([panel.fields["model"].value for panel in self.panels])
         for panel, form in zip(self.panels, forms):
             shown |= self._restore(panel, form)
-        if not visitor or not job_of(session):
-            return shown
         try:
-            job = self._job(session)
+            job = self._job(session) if job_of(session) else self._living()
         except JobNotFound:
             return shown
         except WanAppError as error:
             return shown | self._stage(card.failed_with(error), live=True)
-        return shown | (self._show(job) if job.ended else self._live(job))
+        if job is None:
+            return shown
+        return shown | {self.session: {"job": job.id}} | (self._show(job) if job.ended else self._live(job))
 
     def on_last_frame(self, session: Any) -> Updates:
         """The last frame of the video on the stage becomes the first picture of the Image tab."""
@@ -187,17 +186,20 @@ class Page:
 
     # --- pieces -----------------------------------------------------------------------------
 
-    def _submit(self, session: Any, make: Callable[[], Any]) -> Updates:
-        visitor = visitor_of(session) or secrets.token_urlsafe(24)
+    def _submit(self, make: Callable[[], Any]) -> Updates:
         try:
-            job_id = self.services.submit(make(), owner=visitor)
-            job = self.services.job(job_id, owner=visitor)
+            owner = who().owner
+            job = self.services.job(self.services.submit(make(), owner=owner), owner=owner)
         except Exception as error:
             return self._failed(error)
-        return self._live(job) | {self.session: {"visitor": visitor, "job": job_id}}
+        return self._live(job) | {self.session: {"job": job.id}}
 
     def _job(self, session: Any) -> JobView:
-        return self.services.job(job_of(session), owner=visitor_of(session))
+        return self.services.job(job_of(session), owner=who().owner)
+
+    def _living(self) -> JobView | None:
+        """The newest job that waits or works: a browser which knows of none takes it up."""
+        return next((job for job in reversed(self.services.jobs(owner=who().owner)) if not job.ended), None)
 
     def _live(self, job: JobView) -> Updates:
         return self._stage(card.running(job), live=True)
@@ -217,14 +219,12 @@ class Page:
             return self._end(card.cancelled())
         if job.result is None:
             return self._end(card.failed(job.error or "It failed without saying why.", job.error_kind or ""))
-        try:
-            file = deliver(job.id, job.result, job.request)
-        except OSError as error:
-            return self._end(card.failed(f"The file of this video cannot be read: {error.strerror}"))
+        if not job.result.file.is_file():
+            return self._end(card.failed("The file of this video cannot be read: it is gone"))
         panel = next(panel for panel in self.panels if panel.mode == job.mode)
-        return self._end(card.finished(job.result, file, job.request.prompt)) | {
+        return self._end(card.finished(job.result, file_url(job), job.request.prompt)) | {
             self.stage.actions: gr.update(visible=True),
-            self.stage.download: file,
+            self.stage.download: gr.update(link=file_url(job, download=True)),
             self.stage.details: gr.update(visible=True),
             self.stage.facts: {
                 "settings": public_request(job.request), "result": public_result(job.result), "job": job.id,

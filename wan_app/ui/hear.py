@@ -7,7 +7,6 @@ a reload finds a test which still runs and can stop it.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -21,11 +20,11 @@ from wan_app.families.spec import MAX_SAY_CHARACTERS
 from wan_app.families.speech.lines import spoken_lines
 from wan_app.types import Character, GenerationRequest
 from wan_app.ui import card
-from wan_app.ui.delivery import deliver
+from wan_app.ui.files import file_url
 from wan_app.ui.form import person
 from wan_app.ui.panel import Panel
 from wan_app.ui.report import report
-from wan_app.ui.session import job_of, visitor_of
+from wan_app.ui.session import job_of, who
 
 if TYPE_CHECKING:
     from wan_app.runtime.job import JobView
@@ -44,43 +43,39 @@ class Hearing:
 
     services: Services
     panel: Panel
-    session: Any
     heard: Any
     timer: Any
 
     def inputs(self, slot: int) -> list[Any]:
         """What a test needs of the form."""
         fields = self.panel.fields
-        return [self.session, fields[f"voice{slot}"], fields["say"], fields["model"], fields["consent"]]
+        return [fields[f"voice{slot}"], fields["say"], fields["model"], fields["consent"]]
 
     def outputs(self) -> list[Any]:
         """What a test may change."""
         slots = [part for one in self.panel.voices for part in (one.hear, one.cancel, one.card)]
-        return [self.session, self.heard, self.timer, *slots]
+        return [self.heard, self.timer, *slots]
 
     def on_hear(self, slot: int) -> Callable[..., Updates]:
         """The handler of a slot's "Hear this voice"."""
 
-        def hear(session: Any, voice: Any, say: Any, model: Any, consent: Any) -> Updates:
-            visitor = visitor_of(session) or secrets.token_urlsafe(24)
+        def hear(voice: Any, say: Any, model: Any, consent: Any) -> Updates:
             try:
+                owner = who().owner
                 said = words_of(slot, say, len(self.panel.voices))
                 request = voice_test(f"character{slot}", voice, say=said, model=model, consent=consent)
-                job = self.services.job(self.services.submit(request, owner=visitor), owner=visitor)
+                job = self.services.job(self.services.submit(request, owner=owner), owner=owner)
             except Exception as error:
                 return self._show(slot, _failed(error), live=False)
-            known = session if isinstance(session, dict) else {"job": None}
-            return self._show(slot, running(job), live=True) | {
-                self.session: {**known, "visitor": visitor}, self.heard: {"job": job.id, "slot": slot},
-            }
+            return self._show(slot, running(job), live=True) | {self.heard: {"job": job.id, "slot": slot}}
 
         return hear
 
-    def on_tick(self, session: Any, heard: Any) -> Updates:
+    def on_tick(self, heard: Any) -> Updates:
         """At each look while a test lives."""
         slot = self._slot(heard)
         try:
-            job = self._job(session, heard)
+            job = self._job(heard)
         except JobNotFound as error:
             return self._show(slot, _failed(error), live=False)
         except Exception as error:
@@ -90,24 +85,24 @@ class Hearing:
             return {self.panel.voices[slot - 1].card: running(job)}
         return self._show(slot, ended(job), live=False)
 
-    def on_cancel(self, session: Any, heard: Any) -> Updates:
+    def on_cancel(self, heard: Any) -> Updates:
         """Stop the test; its end is shown by the next tick."""
         try:
-            self.services.cancel(job_of(heard), owner=visitor_of(session))
+            self.services.cancel(job_of(heard), owner=who().owner)
         except Exception as error:
             return self._show(self._slot(heard), _failed(error), live=False)
-        return self.on_tick(session, heard)
+        return self.on_tick(heard)
 
-    def on_load(self, session: Any, heard: Any) -> Updates:
+    def on_load(self, heard: Any) -> Updates:
         """A page opens again: a test that still runs is shown, one that has ended belongs to the past."""
         try:
-            job = self._job(session, heard)
+            job = self._job(heard)
         except WanAppError:
             return {self.heard: None}
         return {self.heard: None} if job.ended else self._show(self._slot(heard), running(job), live=True)
 
-    def _job(self, session: Any, heard: Any) -> JobView:
-        return self.services.job(job_of(heard), owner=visitor_of(session))
+    def _job(self, heard: Any) -> JobView:
+        return self.services.job(job_of(heard), owner=who().owner)
 
     def _slot(self, heard: Any) -> int:
         slot = heard.get("slot") if isinstance(heard, dict) else None
@@ -160,14 +155,12 @@ def ended(job: JobView) -> str:
         return '<div class="heard" data-state="cancelled"><span role="status">Stopped</span></div>'
     if job.result is None:
         return _alert(job.error or "It failed without saying why.", job.error_kind or "")
-    try:
-        file = card.file_url(deliver(job.id, job.result, job.request))
-    except OSError as error:
-        return _alert(f"The file of this sound cannot be read: {error.strerror}")
+    if not job.result.file.is_file():
+        return _alert("The file of this sound cannot be read: it is gone")
     label = f"The voice of {job.request.characters[0].name}, as the model makes it"
     return (
-        f'<div class="heard" data-state="finished"><audio src="{escape(file)}" aria-label="{escape(label)}" controls '
-        f'autoplay></audio>{report(job.result.similarity, job.result.notes)}</div>'
+        f'<div class="heard" data-state="finished"><audio src="{escape(file_url(job))}" aria-label="{escape(label)}" '
+        f'controls autoplay></audio>{report(job.result.similarity, job.result.notes)}</div>'
     )
 
 

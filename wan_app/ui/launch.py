@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from contextlib import closing
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from starlette.middleware import Middleware
+from fastapi import FastAPI
+from starlette.routing import Mount
 
 from wan_app import devices
 from wan_app.errors import InvalidRequest
@@ -20,13 +22,12 @@ from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.parts import html
-from wan_app.ui.web import Headers
 
 if TYPE_CHECKING:
     from wan_app.services import Services
 
 TITLE = "Local Video Studio"
-_MAX_UPLOAD = "40mb"
+MAX_UPLOAD = 40_000_000
 # Cached copies live two hours after their last use; the originals stay under data_dir.
 _DELETE_CACHE = (600, 7200)
 # BrowserState encrypts with this; it guards against nothing but a curious look, so it may be known.
@@ -43,7 +44,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
     catalogue = Catalogue.of(services.models())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_DELETE_CACHE, fill_width=True) as demo:
         session = gr.BrowserState(
-            {"visitor": None, "job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
+            {"job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
         )
         html(_header(settings), elem_id="header")
         with gr.Row(elem_id="studio"):
@@ -63,42 +64,31 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
 
 def serve(settings: Settings, *, as_json: bool = False) -> None:
     """Run the studio until Ctrl+C or SIGTERM; prints the URL when it answers, or {"url": ...}."""
-    from wan_app.services import Services
+    from wan_app.ui.studio import Studio
 
     if settings.port is not None and not 1 <= settings.port <= 65535:
         raise InvalidRequest("port", str(settings.port), "a whole number from 1 to 65535")
-    services = Services(settings)
-    try:
-        demo = build(services, settings)
-        _, url, _ = start(demo, settings)
-        print(json.dumps({"url": url}) if as_json else f"The studio is open at {url}  (Ctrl+C stops it)", flush=True)
+    with closing(Studio(settings)) as studio:
+        studio.open()
+        print(json.dumps(studio.told()) if as_json else "\n".join(studio.lines()), flush=True)
         _wait_for_stop()
-        demo.close(verbose=False)
-    finally:
-        services.close()
 
 
-def start(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
-    """Launch without blocking; (app, local URL, None). Raises InvalidRequest when the port is taken."""
-    # The job queue is ours: Gradio's must let everything through.
-    demo.queue(default_concurrency_limit=None)
-    try:
-        return _launch(demo, settings)
-    except OSError as error:
-        raise InvalidRequest(
-            "port", f"{settings.host}:{settings.port or '7860 to 7959'}, taken or not allowed", "a free one (--port)"
-        ) from error
-
-
-def _launch(demo: gr.Blocks, settings: Settings) -> tuple[Any, str, str | None]:
-    return demo.launch(
-        server_name=settings.host, server_port=settings.port, share=False, quiet=True, show_error=True,
-        prevent_thread_lock=True, ssr_mode=False, run_history=False, enable_monitoring=False,
-        footer_links=["api", "settings"],
+def mounted(demo: gr.Blocks, settings: Settings) -> FastAPI:
+    """Gradio's application around the page, as `Blocks.launch` would serve it."""
+    # The job queue is ours: Gradio's must let everything through. What takes it must not be called past it.
+    demo.queue(default_concurrency_limit=None, api_open=False)
+    outer = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), demo, "/",
+        ssr_mode=False, run_history=False, enable_monitoring=False, pwa=False, show_error=True,
+        footer_links=["api", "settings"], root_path=settings.sharing.root_path,
         allowed_paths=[str(examples.FOLDER)] if examples.stored() else [],
-        max_file_size=_MAX_UPLOAD, favicon_path=str(theme.FAVICON), theme=theme.theme(), css=theme.css(),
-        js=theme.js(), app_kwargs={"middleware": [Middleware(Headers)]},
+        max_file_size=MAX_UPLOAD, favicon_path=str(theme.FAVICON), theme=theme.theme(), css=theme.css(),
+        js=theme.js(),
     )
+    # `Blocks.close` ends the streams of this one.
+    demo.app = next(route.app for route in outer.routes if isinstance(route, Mount))
+    return outer
 
 
 def _wire(page: Page, demo: gr.Blocks) -> None:
@@ -118,7 +108,7 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     shape = [fields["model"], fields["size"], fields["seconds"]]
     hidden = [fields[name] for name in panel.uploads if name not in ("image", "soundtrack", "faces1")]
     panel.generate.click(
-        page.on_generate(panel), [session, *fields.values()], [session, *shown], preprocess=False, **_QUIET
+        page.on_generate(panel), list(fields.values()), [session, *shown], preprocess=False, **_QUIET
     )
     panel.cancel.click(page.on_cancel, session, shown, **_QUIET)
     fields["model"].input(page.on_model(panel), shape, [*panel.form, *hidden], preprocess=False, **_QUIET)
@@ -135,7 +125,7 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
 
 def _wire_before(page: Page, loaded: Any) -> None:
     """Gauges, licences and downloads, with a clock of their own for downloads."""
-    before = Before(page=page, timer=gr.Timer(_DOWNLOAD_TICK, active=False), local=page.services.settings.local)
+    before = Before(page=page, timer=gr.Timer(_DOWNLOAD_TICK, active=False))
     known, shown = before.inputs(), before.outputs()
     raw: dict[str, Any] = {"preprocess": False, **_QUIET}
     for panel in page.panels:
@@ -158,10 +148,8 @@ def _wire_voices(page: Page, demo: gr.Blocks) -> None:
     """The events of "Hear this voice", with a clock of their own: a video may be in the making, too."""
     panel = next(panel for panel in page.panels if panel.voices)
     heard = gr.BrowserState(None, storage_key="wan-app-heard", secret=_BROWSER_SECRET)
-    hearing = Hearing(
-        services=page.services, panel=panel, session=page.session, heard=heard, timer=gr.Timer(_TICK, active=False)
-    )
-    known, shown = [page.session, heard], hearing.outputs()
+    hearing = Hearing(services=page.services, panel=panel, heard=heard, timer=gr.Timer(_TICK, active=False))
+    known, shown = [heard], hearing.outputs()
     for slot, one in enumerate(panel.voices, 1):
         one.hear.click(hearing.on_hear(slot), hearing.inputs(slot), shown, preprocess=False, **_QUIET)
         one.cancel.click(hearing.on_cancel, known, shown, **_QUIET)

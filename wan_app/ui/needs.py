@@ -33,37 +33,37 @@ class Need:
 
 
 def need_of(
-    spec: ModelSpec, catalogue: Catalogue, view_of: Callable[[str], DownloadView | None], *, local: bool
+    spec: ModelSpec, catalogue: Catalogue, view_of: Callable[[str], DownloadView | None], *, manages: bool
 ) -> Need:
     """What a model lacks; an empty Need where that is nothing.
 
     Args:
-        local: whether the page is this computer's own. Licences are accepted and disks filled by those
-            who run a server, not by its visitors.
+        manages: whether the one who looks runs this studio. Licences are accepted and disks filled by those
+            who do, not by their guests and visitors.
     """
     speech = catalogue.speech
     if catalogue.barred(spec):
-        return _licence(catalogue.terms[spec.id], spec, local=local)
+        return _licence(catalogue.terms[spec.id], spec, manages=manages)
     if spec.id in catalogue.missing:
         reason = catalogue.missing[spec.id]
         if spec.bundled:
             return Need(f"<p>{escape(reason)}</p>")
-        return _weights(spec.id, spec.download_bytes, _absence(spec, reason), view_of(spec.id), local=local)
+        return _weights(spec.id, spec.download_bytes, _absence(spec, reason), view_of(spec.id), manages=manages)
     if speech and not spec.native_audio and not speech["available"]:
         told = (
             f"<p>It makes no sound itself. To speak, it needs <b>{escape(speech['title'])}</b> "
             f"({gigabytes(speech['download_bytes'])}, {escape(speech['licence'])}), which is not on this computer.</p>"
         )
-        return _weights(speech["id"], speech["download_bytes"], told, view_of(speech["id"]), local=local)
+        return _weights(speech["id"], speech["download_bytes"], told, view_of(speech["id"]), manages=manages)
     return Need()
 
 
-def _licence(terms: Mapping[str, Any], spec: ModelSpec, *, local: bool) -> Need:
+def _licence(terms: Mapping[str, Any], spec: ModelSpec, *, manages: bool) -> Need:
     told = (
         f"<p><b>Off until its licence is accepted.</b> {escape(terms['title'])}: {escape(terms['limits'])}. "
         f'<a href="{escape(terms["url"])}" target="_blank" rel="noopener noreferrer">Read it</a></p>'
     )
-    if not local:
+    if not manages:
         return Need(told + _server(f"python -m wan_app licence accept {terms['id']}"))
     size = f"<p>After that, {gigabytes(spec.download_bytes)} to download.</p>" if spec.download_bytes else ""
     return Need(told + size, words=terms["words"])
@@ -78,11 +78,11 @@ def _absence(spec: ModelSpec, reason: str) -> str:
     )
 
 
-def _weights(target: str, size: int, told: str, view: DownloadView | None, *, local: bool) -> Need:
+def _weights(target: str, size: int, told: str, view: DownloadView | None, *, manages: bool) -> Need:
     event = view.event if view else None
     if view and not view.ended:
         return Need(_progress(event), target=target, running=True)
-    if not local:
+    if not manages:
         return Need(told + _server(f"python -m wan_app download {target}"))
     if isinstance(event, Failed):
         return Need(told + alert(event.error, event.kind), download="Try again", target=target)

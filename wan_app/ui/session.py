@@ -1,17 +1,48 @@
-"""What the browser keeps for a visitor, read with care: anybody can send anything."""
+"""Who asks, and what their browser keeps for them, read with care: anybody can send anything."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from gradio.context import LocalContext
 
-def visitor_of(session: Any) -> str:
-    """The visitor's secret token; "" if there is none worth the name."""
-    token = session.get("visitor") if isinstance(session, dict) else None
-    return token if isinstance(token, str) and len(token) >= 16 else ""
+from wan_app.errors import WanAppError
+from wan_app.sharing.gate import WHO
+from wan_app.sharing.who import Who
+
+# Beside WHO in the request's scope: whether a file of Gradio's was given to the one who asks.
+MAY_USE = "wan_app_may_use"
+
+
+class NotSignedIn(WanAppError):
+    """A call that did not come through the gate."""
+
+    def __init__(self) -> None:
+        super().__init__("This page has expired. Load it again")
+
+
+def who() -> Who:
+    """Whoever the event being handled comes from, as the gate found. Raises NotSignedIn."""
+    found = _scope().get(WHO)
+    if not isinstance(found, Who):
+        raise NotSignedIn
+    return found
+
+
+def may_use(path: str) -> bool:
+    """Whether a file of Gradio's cache was uploaded by, or shown to, the one who asks."""
+    known: Callable[[str], bool] | None = _scope().get(MAY_USE)
+    return known is not None and known(path)
 
 
 def job_of(stored: Any) -> str:
     """The job id in a store of the browser, or ""."""
     job_id = stored.get("job") if isinstance(stored, dict) else None
     return job_id if isinstance(job_id, str) else ""
+
+
+def _scope() -> dict[str, Any]:
+    """The ASGI scope of the request behind the event: Gradio carries it along into its queue."""
+    request = LocalContext.request.get(None)
+    return getattr(getattr(request, "request", None), "scope", None) or {}

@@ -29,7 +29,9 @@ def build() -> Stage:
     with gr.Column(elem_id="stage", scale=6, min_width=320):
         shown = html(card.idle(examples=bool(examples.stored())), elem_id="card")
         with gr.Row(elem_classes="actions", visible=False) as actions:
-            download = gr.DownloadButton("Download", size="md", min_width=120, scale=0, elem_id="download")
+            download = gr.Button(
+                "Download", link="#", link_target="_self", size="md", min_width=120, scale=0, elem_id="download"
+            )
             again = gr.Button("Same settings, new seed", size="md", min_width=160, elem_id="again")
             last_frame = gr.Button("Use last frame as first image", size="md", min_width=160, elem_id="last-frame")
         with gr.Accordion("Details", open=False, visible=False, elem_id="details") as details:
