@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from wan_app import devices
+from wan_app import devices, policy
 from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry
@@ -21,6 +21,7 @@ from wan_app.families.weights import licences
 from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
+from wan_app.media.label import label_for
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
 from wan_app.runtime import leftovers, receipts
@@ -88,13 +89,16 @@ class Services:
                 "consent", "no consent",
                 "the statement that every person shown or heard agrees, or is yourself (--consent, consent=true)",
             )
+        if self.settings.refuse:
+            policy.refuse(resolved)
         kind = ".wav" if resolved.sound_only else ".mp4"
         if out and (resolved.sound_only or out.suffix.lower() == ".wav") and out.suffix.lower() != kind:
             what = "sound alone" if resolved.sound_only else "a video"
             raise InvalidRequest("out", f"{shown(out.name)} for {what}", f"a name that ends in {kind}")
         self._check_models(resolved, spec)
         # All is read and checked before any of it is kept.
-        settled = self._inputs.settle(self._absolute(resolved))
+        label = label_for(self.settings.label, owner)
+        settled = self._inputs.settle(replace(self._absolute(resolved), label=label, consent_id=None))
         people = [Person.of(one) for one in settled.request.characters]
         self._consent.check(people, owner)
         job_id = new_job_id()

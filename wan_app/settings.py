@@ -75,6 +75,8 @@ class Settings:
     refuse: bool = True
     # The visible label on videos; guests' videos have one in any case.
     label: LabelPlace = "off"
+    # ASCII only, for the font that Pillow brings knows nothing else.
+    label_text: str = "AI generated"
 
     # Bytes that an owner's videos may take; None for no limit (the gallery can set another).
     quota_bytes: int | None = None
@@ -158,6 +160,7 @@ class Settings:
             consent_days=_days(env.get("WAN_APP_CONSENT_DAYS", "")),
             refuse=env.get("WAN_APP_REFUSE", "").strip().lower() not in _OFF,
             label=_label(env.get("WAN_APP_LABEL", "").strip().lower()),
+            label_text=env.get("WAN_APP_LABEL_TEXT") or cls.label_text,
             quota_bytes=_gigabytes(env.get("WAN_APP_QUOTA_GB", "")),
             sharing=Sharing.from_environment(env),
             log_prompts=env.get("WAN_APP_LOG_PROMPTS", "") not in ("", "0"),
