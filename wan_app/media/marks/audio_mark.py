@@ -81,18 +81,20 @@ def mark_audio(samples: np.ndarray, rate: int, identity: int, key: bytes, *, str
 
     strength: 1 is inaudible; more for a sound that could not be read back.
     """
-    clean = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
-    if not clean.any():
-        return clean
+    marked = _clean(samples)
+    if not marked.any():
+        return marked
     code = payload.encode(identity & 0xFFFFFFFF, key, id_bits=ID_BITS, check_bits=CHECK_BITS)
-    low = at_rate(clean, rate, RATE)
+    low = at_rate(marked, rate, RATE)
     power, level = _heard(low)
     hiss = np.minimum(_HISS * strength, _HISS_BELOW * level)
     gains = _gains(power, hiss, carriers().pattern(code), strength)
-    added = at_rate(_difference(low, gains, hiss), RATE, rate)[:, : clean.shape[1]]
-    marked = clean.copy()
+    added = at_rate(_difference(low, gains, hiss), RATE, rate)[:, : marked.shape[1]]
     marked[:, : added.shape[1]] += added  # rates that divide badly: one sample less
-    return marked / max(1.0, float(np.abs(marked).max()))
+    peak = max(float(marked.max()), -float(marked.min()))
+    if peak > 1:
+        marked /= peak
+    return marked
 
 
 def read_audio_mark(samples: np.ndarray, rate: int, keys: Sequence[bytes]) -> AudioMarkReading:
@@ -100,8 +102,7 @@ def read_audio_mark(samples: np.ndarray, rate: int, keys: Sequence[bytes]) -> Au
     best = AudioMarkReading("none")
     for start in _starts(samples.shape[1] / rate):
         part = samples[:, round(start * rate) :][:, : round((_PIECE * HOP / RATE) * rate)]
-        clean = np.nan_to_num(part.astype(np.float32), posinf=0.0, neginf=0.0)
-        power = np.concatenate([_power(block) for block in spectra(at_rate(clean, rate, RATE))])
+        power = np.concatenate([_power(block) for block in spectra(at_rate(_clean(part), rate, RATE))])
         for found in _tried(power):
             identity = _decoded(found.cells, keys) if found.strength > TRIED else None
             if identity is not None:
@@ -110,6 +111,11 @@ def read_audio_mark(samples: np.ndarray, rate: int, keys: Sequence[bytes]) -> Au
                 state: State = "unreadable" if found.strength > PRESENT else "none"
                 best = AudioMarkReading(state, None, found.strength, start, found.speed)
     return best
+
+
+def _clean(samples: np.ndarray) -> np.ndarray:
+    """A float32 copy in which what is not finite is silence."""
+    return np.nan_to_num(samples.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
 
 
 def _power(block: np.ndarray) -> np.ndarray:
