@@ -138,6 +138,23 @@ class InputStore:
         finally:
             lock.release()
 
+    def drop(self, paths: Sequence[Path], in_use: Callable[[Path], bool]) -> None:
+        """Delete those files of the store that are not `in_use`, which is asked while nobody adds any.
+
+        Raises:
+            StorageError: the folder is busy.
+        """
+        found = [path for path in dict.fromkeys(paths) if path.parent == self.folder and path.is_file()]
+        if not found:
+            return
+        lock = self._locked("data_dir")
+        try:
+            for path in found:
+                if not in_use(path):
+                    path.unlink(missing_ok=True)
+        finally:
+            lock.release()
+
     def _sound(self, sound: Sound, field: str) -> Checked:
         samples = sixteen_bit(sound.samples)
         said = f"{sound.sample_rate} Hz, {samples.shape[1]} channels\n".encode()

@@ -197,6 +197,20 @@ class Ledger:
             work_seconds=sum(row[3] for row in rows),
         )
 
+    def results(self, owner: str) -> Iterator[JobView]:
+        """The finished jobs of an owner, newest first; each is read when it is asked for."""
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM jobs WHERE owner = ? AND state = 'finished' ORDER BY number DESC", (owner,)
+        )
+        return map(_view, rows)
+
+    def mentions(self, text: str) -> bool:
+        """Whether any job's request or result holds this text: a file's name, a watermark id."""
+        rows = self._execute(
+            "SELECT 1 FROM jobs WHERE instr(request, ?1) OR instr(coalesce(result, ''), ?1) LIMIT 1", (text,)
+        )
+        return bool(rows)
+
     def finished(self, model: str, limit: int) -> list[JobView]:
         """The last finished jobs of a model, newest first."""
         rows = self._execute(

@@ -51,6 +51,13 @@ def kept(folder: Path, watermark_id: str, record: dict[str, Any], store: bytes) 
         raise
 
 
+def remove(folder: Path, watermark_id: str) -> None:
+    """Forget a file that was deleted: its mark, should a copy turn up, leads nowhere any more."""
+    if _is_hex(watermark_id, 10):
+        for suffix in (".json", ".c2pa"):
+            (folder / f"{watermark_id}{suffix}").unlink(missing_ok=True)
+
+
 def is_taken(folder: Path, watermark_id: str) -> bool:
     """Whether a file made here has this id."""
     return (folder / f"{watermark_id}.c2pa").exists()
