@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def decode(
 
 
 def checked(
-    bits: np.ndarray, keys: list[bytes], *, id_bits: int = ID_BITS, check_bits: int = CHECK_BITS
+    bits: np.ndarray, keys: Sequence[bytes], *, id_bits: int = ID_BITS, check_bits: int = CHECK_BITS
 ) -> WatermarkId | None:
     """The id in decoded `bits`, uint8 (id_bits + check_bits,), if its check holds with one of the `keys`."""
     word = int("".join(map(str, bits.tolist())), 2)
