@@ -60,7 +60,7 @@ class Services:
         self._lifeline = Lifeline(settings.servers_dir)
         self._inputs = InputStore(settings.inputs_dir)
         self._consent = ConsentLedger(settings.consent_file, days=settings.consent_days)
-        self._worker = worker or ProcessWorker(settings, RECIPE, keep=self._lifeline.fileno())
+        self._worker = worker or ProcessWorker(settings, RECIPE, server=self._lifeline.token)
         self._queue = JobQueue(settings, self._ledger, self._worker, lasting=lasting)
         self._downloads = Downloads(self._fetch)
         self._takeover = Takeover(settings, self._ledger, self._queue, self._lifeline.token, lasting=lasting)

@@ -29,18 +29,17 @@ class Child:
 
     Args:
         log_path: takes what the child and its libraries print.
-        keep: a file of this process which the child holds open as long as it lives (see `runtime.lifeline`).
+        server: stands on the child's command line, for those who look for it when this process is dead.
     """
 
-    def __init__(self, recipe: str, log_path: Path, keep: int | None = None) -> None:
+    def __init__(self, recipe: str, log_path: Path, server: str = "") -> None:
         self._log_path = log_path
         with _log_file(log_path) as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "wan_app.runtime.worker_process", recipe],
+                [sys.executable, "-m", "wan_app.runtime.worker_process", recipe, server],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=_environment(),
                 # A session of its own, so that Ctrl+C in a terminal reaches the server only.
                 start_new_session=True,
-                pass_fds=() if keep is None or sys.platform == "win32" else (keep,),
             )
         self._sending = threading.Lock()
         # Heard by a thread of its own: a read from a process that a driver holds back never returns.

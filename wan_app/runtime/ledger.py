@@ -211,6 +211,11 @@ class Ledger:
         )
         return bool(rows)
 
+    def tries(self, job_id: str) -> int:
+        """How often a job was begun."""
+        rows = self._execute("SELECT starts FROM jobs WHERE id = ?", (job_id,))
+        return rows[0][0] if rows else 0
+
     def finished(self, model: str, limit: int) -> list[JobView]:
         """The last finished jobs of a model, newest first."""
         rows = self._execute(

@@ -16,10 +16,7 @@ from wan_app.errors import StorageError
 
 
 class Lifeline:
-    """This process's sign of life under `folder`; `token` is the name others know it by.
-
-    A worker that inherits `fileno` shares the lock: as long as either lives, neither is taken for dead.
-    """
+    """This process's sign of life under `folder`; `token` is the name others know it by."""
 
     def __init__(self, folder: Path) -> None:
         self.token = f"{os.getpid()}-{secrets.token_hex(6)}"
@@ -30,10 +27,6 @@ class Lifeline:
         except OSError as error:
             raise StorageError("data_dir", str(error), "a folder that can be written") from error
         _lock(self._file)
-
-    def fileno(self) -> int:
-        """The locked file's descriptor."""
-        return self._file.fileno()
 
     def close(self) -> None:
         """Give the sign back."""

@@ -15,6 +15,7 @@ from wan_app.runtime import leftovers, receipts
 from wan_app.runtime.job import receipt_file
 from wan_app.runtime.ledger import Ledger, Unfinished
 from wan_app.runtime.lifeline import is_alive
+from wan_app.runtime.orphans import Orphans
 from wan_app.runtime.queue import JobQueue
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Failed, Finished, JobEvent
@@ -44,13 +45,13 @@ class Takeover:
     ) -> None:
         self._settings, self._ledger, self._queue = settings, ledger, queue
         self._server, self._lasting = server, lasting
+        self._orphans = Orphans()
         self._looking = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Look every second. The worker of a studio that was killed may live a few seconds longer, and until it
-        is gone its jobs are not taken up: two would write the same file."""
+        """Look every second."""
         self._thread = threading.Thread(target=self._keep_looking, name="takeover", daemon=True)
         self._thread.start()
 
@@ -58,10 +59,14 @@ class Takeover:
         """Once: take up or bury all jobs of dead processes; those of living ones are left alone."""
         with self._looking:
             for server, jobs in self._ledger.unfinished().items():
-                if not is_alive(self._settings.servers_dir, server):
-                    for one in jobs:
-                        if self._lasting or not one.lasting:
-                            self._take(one, server)
+                if server == self._server or is_alive(self._settings.servers_dir, server):
+                    continue
+                mine = [one for one in jobs if not one.lasting]
+                # What is to be made again waits until the old worker is gone: both would write the same file.
+                if self._lasting and len(mine) < len(jobs) and self._orphans.gone(server):
+                    mine = jobs
+                for one in mine:
+                    self._take(one, server)
 
     def close(self) -> None:
         """Stop looking."""

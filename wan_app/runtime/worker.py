@@ -55,13 +55,13 @@ class ProcessWorker:
     The function takes the Settings and returns a `worker_process.Recipe`.
 
     Args:
-        keep: a file of this process which the child holds open as long as it lives (see `runtime.lifeline`).
+        server: the name of this process in the ledger, by which its worker is known (see `runtime.orphans`).
     """
 
     def __init__(
-        self, settings: Settings, recipe: str, *, cancel_grace: float = CANCEL_GRACE, keep: int | None = None
+        self, settings: Settings, recipe: str, *, cancel_grace: float = CANCEL_GRACE, server: str = ""
     ) -> None:
-        self._settings, self._recipe, self._grace, self._keep = settings, recipe, cancel_grace, keep
+        self._settings, self._recipe, self._grace, self._server = settings, recipe, cancel_grace, server
         self._log_path = settings.logs_dir / "worker.log"
         self._child: Child | None = None
         self._ready: Child | None = None  # the one that has taken a task before
@@ -199,7 +199,7 @@ class ProcessWorker:
             if self._closed:
                 raise WorkerDied("The studio was closed before this job began")
             if self._child is None or not self._child.alive:
-                self._child = Child(self._recipe, self._log_path, self._keep)
+                self._child = Child(self._recipe, self._log_path, self._server)
                 with suppress(OSError):  # it died at once, which whoever speaks to it next learns
                     self._child.send(self._settings)
             return self._child

@@ -1,0 +1,5 @@
+"""Jobs to hold against the disk."""
+
+from tests.runtime.conftest import make_job, make_task, settings
+
+__all__ = ["make_job", "make_task", "settings"]
