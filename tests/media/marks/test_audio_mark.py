@@ -108,6 +108,8 @@ def test_it_is_not_heard() -> None:
         marked = mark_audio(samples, 16_000, IDENTITY, KEY)
         assert np.std(marked - samples) < 0.35 * np.std(samples)
         assert 20 * abs(np.log10(np.std(marked) / np.std(samples))) < 0.7
+    tone = 0.2 * np.sin(2 * np.pi * 700 * np.arange(48_000) / 16_000)[None].astype(np.float32)
+    assert np.std(mark_audio(tone, 16_000, IDENTITY, KEY) - tone) < 0.15 * np.std(tone)
     quiet = rumble(3)
     assert 20 * np.log10(np.std(mark_audio(quiet, 16_000, IDENTITY, KEY) - quiet)) < -90
 

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from wan_app.families.parts.recording import resampled
-from wan_app.media.marks.sound_carriers import BANDS, CODED, PERIOD, PILOT, SLOTS, band_power, carriers, evidence
+from wan_app.media.marks.sound_carriers import (
+    BANDS,
+    CODED,
+    PERIOD,
+    PILOT,
+    SLOTS,
+    band_power,
+    carriers,
+    evidence,
+    roughness,
+)
 from wan_app.media.marks.sound_spectra import BINS, RATE, at_rate, changed, spectra
 
 
@@ -60,7 +70,14 @@ def test_what_is_louder_is_felt_and_what_is_silent_weighs_nothing() -> None:
     assert SLOTS * 5 == PERIOD
 
 
+def test_noise_is_rough_and_a_tone_is_smooth() -> None:
+    power = np.random.default_rng(0).exponential(size=(4 * PERIOD, BINS))
+    assert np.median(roughness(evidence(band_power(power))[1])) > 1
+    power[:] = 1.0
+    assert roughness(evidence(band_power(power))[1])[PERIOD:-PERIOD].max() < 0.01
+
+
 def test_bands_follow_the_speed() -> None:
     power = np.zeros((1, BINS))
-    power[0, 103] = 1.0  # in band 23, from bin 102 to 106; 2 % higher that begins at 104, and band 22 reaches up to there
+    power[0, 103] = 1.0  # in band 23, from bin 102; 2 % higher it begins at bin 104
     assert band_power(power)[0, 23] == 1 and band_power(power, 1.02)[0, 22] == pytest.approx(1)

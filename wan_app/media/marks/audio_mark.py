@@ -29,11 +29,14 @@ from wan_app.media.marks.sound_carriers import (
     band_power,
     carriers,
     evidence,
+    roughness,
 )
 from wan_app.media.marks.sound_spectra import BINS, FRAME, HOP, RATE, WINDOW, at_rate, changed, spectra
 
 # dB by which a bit's cells should stand out on average, and how far one may be turned for that.
 _AIM, _LEAST, _MOST = 2.0, 0.7, 3.0
+# dB of roughness up to which less is done, and the smallest part of it.
+_ROUGH, _SMOOTHEST = 1.5, 0.4
 _HISS = 10 ** (-93 / 20)  # as loud as the dither of 16-bit sound
 _HISS_BELOW = 0.03  # of the sound around it: the hiss comes and goes with it
 _LISTENED = 4 * PERIOD  # spectra after which the writer judges anew, so that any few seconds can be read
@@ -141,15 +144,17 @@ def _gains(power: np.ndarray, hiss: np.ndarray, pattern: np.ndarray, strength: f
     wanted = pattern[here]
     # The hiss as it will be heard: where cells are louder.
     faint = (hiss[:, None] ** 2) * float((WINDOW**2).sum()) * BAND * (wanted > 0)
-    gains = _AIM * strength * wanted
+    # On a steady tone little is heard soon, and read as soon; in a rough sound it takes more.
+    ease = np.clip(roughness(evidence(power + faint)[1]) / _ROUGH, _SMOOTHEST, 1.0)
+    aim = _AIM * strength * ease
+    turned = np.full_like(power, _AIM * strength)
     for _ in range(3):
-        says, weight = evidence(power * 10 ** (gains / 10) + faint)
+        says, weight = evidence(power * 10 ** (turned * ease * wanted / 10) + faint)
         for start, end in _stretches(len(power)):
             part = slice(start, end)
-            missing = _AIM * strength - _said(says[part] * wanted[part], weight[part], here[part])
-            turned = np.abs(gains[part]) + missing[here[part]]
-            gains[part] = np.clip(turned, _LEAST * strength, _MOST * strength) * wanted[part]
-    return gains
+            missing = _mean(aim[part] * weight[part] - says[part] * wanted[part], weight[part], here[part])
+            turned[part] = np.clip(turned[part] + missing[here[part]], _LEAST * strength, _MOST * strength)
+    return turned * ease * wanted
 
 
 def _stretches(count: int) -> Iterator[tuple[int, int]]:
@@ -158,10 +163,13 @@ def _stretches(count: int) -> Iterator[tuple[int, int]]:
     yield from zip(starts, [*starts[1:], count])
 
 
-def _said(says: np.ndarray, weight: np.ndarray, here: np.ndarray) -> np.ndarray:
-    """dB (SLOTS, BANDS) by which, on average, the cells of each cell's bit stand out as they should."""
+def _mean(values: np.ndarray, weight: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """(SLOTS, BANDS): for each cell, the mean over all cells of its bit of weighted `values` (count, BANDS).
+
+    here: the slot (count,) of each moment.
+    """
     cells, weights = np.zeros((SLOTS, BANDS)), np.zeros((SLOTS, BANDS))
-    np.add.at(cells, here, says)
+    np.add.at(cells, here, values)
     np.add.at(weights, here, weight)
     bit = carriers().bit
     # The pilot is heard as a whole, so each of its cells counts as one part of ten of it.

@@ -96,6 +96,11 @@ def evidence(bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(louder, -limit, limit) / variance, bands / (bands + floor) / variance
 
 
+def roughness(weight: np.ndarray) -> np.ndarray:
+    """dB by which a sound goes up and down of its own, from slot to slot, where `evidence` has that weight."""
+    return np.sqrt(np.maximum(1 / np.maximum(weight, 1e-6) - _OWN**2, 0.0))
+
+
 def _moved(values: np.ndarray, by: int, axis: int) -> np.ndarray:
     """`values` (count, BANDS) moved along `axis`; the edge is repeated."""
     index = np.clip(np.arange(values.shape[axis]) - by, 0, values.shape[axis] - 1)
