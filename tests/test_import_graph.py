@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # that two rooms of one floor (runtime and media) don't know each other. Entries and words, at the
 # two ends, may know their neighbours.
 FLOORS = (
-    ("app", "cli", "arguments", "__main__"),
+    ("app", "cli", "arguments", "verify_cli", "__main__"),
     ("ui",),
     ("services",),
     ("generate", "storyboard", "library"),
-    ("sounds", "fitted"),
+    ("sounds", "fitted", "checking"),
     ("runtime", "media"),
     ("consent", "policy", "sharing"),
     ("families",),

@@ -1,4 +1,4 @@
-"""The command line: generate, models, download, fit, licence, consent, jobs, serve.
+"""The command line: generate, models, download, fit, licence, consent, verify, jobs, serve.
 
 Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
 Results go to stdout, everything else to stderr; an error is one line and never a traceback.
@@ -35,6 +35,7 @@ from wan_app.types import (
     Similarity,
     Step,
 )
+from wan_app.verify_cli import add_verify, verify
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -210,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|jobs|serve"
+        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|verify|jobs|serve"
     )
 
     def command(run: Any) -> argparse.ArgumentParser:
@@ -231,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     consenting.add_argument("what", nargs="?", choices=("list", "revoke", "renew"), default="list")
     consenting.add_argument("id", nargs="?", default="", help="which statement, as the list shows it")
     consenting.add_argument("--words", default="", help="of renew: the statement in full, if it is true")
+    add_verify(command(verify))
     command(jobs)
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")

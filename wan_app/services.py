@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wan_app import devices, policy
+from wan_app.checking import Checking
 from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry
@@ -22,6 +23,7 @@ from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
 from wan_app.media.label import label_for
+from wan_app.media.marks.verify import Verification
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
 from wan_app.runtime import leftovers, receipts
@@ -60,6 +62,7 @@ class Services:
         self._lifeline = Lifeline(settings.servers_dir)
         self._inputs = InputStore(settings.inputs_dir)
         self._consent = ConsentLedger(settings.consent_file, days=settings.consent_days)
+        self.checks = Checking(settings, self._consent)
         self._worker = worker or ProcessWorker(settings, RECIPE, server=self._lifeline.token)
         self._queue = JobQueue(settings, self._ledger, self._worker, lasting=lasting)
         self._downloads = Downloads(self._fetch)
@@ -290,6 +293,14 @@ class Services:
             got = f"{path.name} (no whole request in it)"
             raise InvalidRequest("from", got, "a video made by this app") from error
 
+    def verify(self, path: Path, *, owner: str = KEEPER) -> Verification:
+        """Look for the three marks of a file, and say what they show; waits, two minutes at most. See `checks`.
+
+        Raises:
+            InvalidRequest: naming `file`: there is no such file, or nothing to see or hear in it.
+        """
+        return self.checks.verify(path, owner=owner)
+
     def warm(self) -> None:
         """Start the worker and load the default model in the background."""
         self._worker.warm()
@@ -298,6 +309,7 @@ class Services:
         """Stop the worker and give everything back. Jobs that have not ended wait for the next studio; without
         `lasting` they fail with the reason."""
         self._takeover.close()
+        self.checks.close()
         self._downloads.close()
         self._queue.close()
         self._lifeline.close()

@@ -274,7 +274,7 @@ def _three_hours(path: Path) -> Path:
     [
         (_text, r"a.wav \(text\); needed a WAV, MP3, FLAC or M4A recording"),
         (_playlist, r"a.mp3 \(text\)"),
-        (_picture, r"a.mp3 \(not a sound of a known kind\)"),
+        (_picture, r"a.mp3 \(not of a known kind\)"),
         (_silent_video, r"a.mp4 \(no sound in it\)"),
         (_header_alone, r"a.flac \(damaged or cut off\)"),
         (_large, "a.wav of 346 MB; needed a file of at most 15 MB"),

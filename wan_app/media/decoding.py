@@ -77,7 +77,7 @@ def decode(
     Raises:
         InvalidRequest: naming `field`: no such file, not a sound of a known kind, no sound in it.
     """
-    kind = _kind(path, field, max_bytes)
+    kind = container_of(path, field, NEEDED, max_bytes)
     # astats before all else: resampling turns cut-off peaks into something else.
     chain = (
         f"astats=measure_perchannel=none,{mend},aresample={sample_rate},aformat=channel_layouts={layouts}"
@@ -134,10 +134,14 @@ def _flat(said: str) -> float:
     return numbers["Peak count"] / max(1.0, numbers["Number of samples"])
 
 
-def _kind(path: Path, field: str, max_bytes: int) -> str:
+def container_of(path: Path, field: str, needed: str, max_bytes: int = MAX_BYTES) -> str:
     """ffmpeg's name for what is in `path`, by its first bytes. ffmpeg itself goes by the name as
-    well, and takes a text called a.mp3 for sound."""
-    head = head_of(path, field, needed=NEEDED, max_bytes=max_bytes)
+    well, and takes a text called a.mp3 for sound.
+
+    Raises:
+        InvalidRequest: naming `field`: no such file, not of a known kind; `needed` says what would be.
+    """
+    head = head_of(path, field, needed=needed, max_bytes=max_bytes)
     if head.startswith(b"ID3"):
         size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
         with path.open("rb") as file:
@@ -147,9 +151,8 @@ def _kind(path: Path, field: str, max_bytes: int) -> str:
     kind = _of_bytes(head)
     if kind is None:
         text = all(byte >= 32 or byte in b"\t\r\n" for byte in head)
-        raise InvalidRequest(
-            field, f"{shown(path.name)} ({'text' if text else 'not a sound of a known kind'})", NEEDED
-        )
+        what = "text" if text else "not of a known kind"
+        raise InvalidRequest(field, f"{shown(path.name)} ({what})", needed)
     return kind
 
 
