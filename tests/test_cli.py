@@ -62,7 +62,7 @@ def refused(capsys, *args, code=2):
 
 
 @pytest.mark.parametrize("args, said", [
-    ([], "generate|models|download|fit|licence|consent|jobs|serve"),
+    ([], "generate|models|download|fit|licence|consent|verify|jobs|guests|serve"),
     (["dance"], "'dance'"),
     (["generate"], "mode: got nothing; needed one of text, image, reference"),
     (["generate", "video", "--prompt", "x"], "mode: got 'video'"),

@@ -24,6 +24,7 @@ from wan_app.errors import WanAppError
 from wan_app.media.storage import shown
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
+from wan_app.sharing.flags import add_guests, add_sharing, guests, with_sharing
 from wan_app.types import (
     Character,
     Downloading,
@@ -200,7 +201,7 @@ def serve(args: argparse.Namespace, settings: Settings) -> int:
 
     given = {"host": args.host, "port": args.port}
     given = {name: value for name, value in given.items() if value is not None}
-    open_studio(replace(settings, **given), as_json=args.json)
+    open_studio(with_sharing(replace(settings, **given), args), as_json=args.json)
     return 0
 
 
@@ -211,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|verify|jobs|serve"
+        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|verify|jobs|guests|serve"
     )
 
     def command(run: Any) -> argparse.ArgumentParser:
@@ -237,6 +238,8 @@ def _parser() -> argparse.ArgumentParser:
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")
     server.add_argument("--port", type=whole("port"), help="port to listen on (first free one from 7860)")
+    add_sharing(server)
+    add_guests(command(guests))
     return parser
 
 

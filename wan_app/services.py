@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,10 +41,14 @@ from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
 from wan_app.sounds import speech_demanded, speech_wanted
 from wan_app.types import Downloaded, GenerationRequest, JobEvent, Queued, Reporter
+from wan_app.sharing.guests import Guests
+from wan_app.sharing.store import Store
+from wan_app.sharing.who import GUEST, VISITOR
 
 RECIPE = "wan_app.generate:open_recipe"
 # How often a job of another process on the same data folder is looked at.
 _FOREIGN_POLL = 0.5
+log = logging.getLogger(__name__)
 
 
 class Services:
@@ -108,7 +115,8 @@ class Services:
         name = f"{spec.id}-{resolved.mode}-{resolved.seed}{kind}"
         check_writable(self.settings.data_dir / name, "data_dir")
         path = out.absolute() if out else self.settings.outputs_dir / job_id / name
-        with self._inputs.keeping(settled.inputs):
+        seconds = (resolved.num_frames or 0) / spec.fps
+        with self._admitted(owner, seconds), self._inputs.keeping(settled.inputs):
             job = JobView(
                 id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
                 request=replace(settled.request, consent_id=self._consent.record(people, owner) if people else None),
@@ -123,6 +131,10 @@ class Services:
 
         Raises:
             JobNotFound: also for a job of another owner.
+            log.info("job queued", extra={
+                "job": job_id, "mode": job.mode, "model": job.model, "prompt": resolved.prompt,
+                "role": owner.partition(":")[0], "seconds": round(seconds, 3),
+            })
             InvalidRequest: another process on the same data folder runs it.
         """
         job = self.job(job_id, owner=owner)
@@ -326,6 +338,17 @@ class Services:
             speech_weights.locate(speech_registry.get(), self.settings)
         if spec.native_audio or not request.sound_only:
             weights.locate(spec, self.settings, request.weights)
+    @cached_property
+    def guests(self) -> Guests:
+        """The guest links; opened when somebody asks for them."""
+        return Guests(Store(self.settings.sharing_file))
+
+    def _admitted(self, owner: str, seconds: float) -> AbstractContextManager[None]:
+        """Around the queueing of a job: guests and visitors have quotas. Raises InvalidRequest."""
+        if not owner.startswith((GUEST, VISITOR)):
+            return nullcontext()
+        return self.guests.admitted(owner, seconds, lambda: sum(not job.ended for job in self._queue.jobs(owner)))
+
             loras.check(loras.with_preset(request, spec, self.settings).loras, spec)
 
     def _absolute(self, request: GenerationRequest) -> GenerationRequest:

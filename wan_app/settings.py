@@ -25,6 +25,7 @@ class Sharing:
     """
 
     share: bool = False
+    new_password: bool = False
     # Given by whoever starts the studio; only its hash is kept.
     password: str | None = field(default=None, repr=False)
     metrics_token: str | None = field(default=None, repr=False)

@@ -147,7 +147,7 @@ def test_a_tick_changes_one_card_and_a_look_that_fails_leaves_the_clock(
 @pytest.mark.parametrize("heard", [None, 5, {"job": 5}, {"job": "x", "slot": "y"}, {"job": "job-1", "slot": 99}])
 def test_a_store_that_makes_no_sense_is_no_obstacle(hearing: Hearing, heard: Any) -> None:
     assert hearing.on_load(heard) == {"heard": None}
-    assert not hearing.on_tick(None, heard)["timer"].active
+    assert not hearing.on_tick(heard)["timer"].active
 
 
 def test_a_test_that_ended_before_a_reload_is_past(hearing: Hearing, services: RememberingServices) -> None:

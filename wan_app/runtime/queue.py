@@ -297,7 +297,10 @@ class JobQueue:
         """Write an event down, then tell it. The job itself goes on where the ledger takes nothing: losing a
         row's progress is better than losing the video."""
         recorded = self._record(job_id, event)
-        if self._tell(job_id, event).job.ended and recorded:
+        job = self._tell(job_id, event).job
+        if job.ended:
+            log.info("job ended", extra={"job": job_id, "state": job.state, "kind": job.error_kind, **_took(job)})
+        if job.ended and recorded:
             self._let_go(job_id)
 
     def _record(self, job_id: str, event: JobEvent) -> bool:
@@ -356,3 +359,8 @@ class JobQueue:
             takes = self._forecast.seconds(self._live[job_id].job.request)
             wait = None if takes is None else wait + takes
         return found
+
+
+def _took(job: JobView) -> dict[str, float]:
+    """How long it took, if it says so."""
+    return {"seconds": round(job.result.timings.get("total", 0.0), 3)} if job.result else {}

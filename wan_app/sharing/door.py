@@ -82,6 +82,8 @@ def open_door(settings: Settings, store: Store) -> tuple[Door, str]:
         InvalidRequest: a password that is too weak.
     """
     given, sharing = settings.sharing.password, settings.sharing
+    if sharing.new_password:
+        forget_password(store)
     if given is not None:
         check_strength(given)
         _keep(store, given)

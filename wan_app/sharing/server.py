@@ -102,6 +102,11 @@ class Server:
         name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
         return f"http://{f'[{name}]' if ':' in name and not name.startswith('[') else name}:{self.port}/"
 
+    @property
+    def reachable(self) -> str:
+        """Where it answers from other computers of the network, if from any."""
+        return self.url if self.host not in ("0.0.0.0", "::") else f"http://{_own_address()}:{self.port}/"
+
     def start(self) -> None:
         """Returns when it answers. Raises RuntimeError when the application does not come up."""
         self._thread.start()
@@ -141,6 +146,16 @@ def _bound(settings: Settings) -> socket.socket:
     raise InvalidRequest(
         "port", f"{settings.host}:{settings.port or '7860 to 7959'}, taken or not allowed", "a free one (--port)"
     ) from failed
+
+
+def _own_address() -> str:
+    """This computer's address in its network; connecting by UDP sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
 
 
 def _inside(address: str) -> bool:

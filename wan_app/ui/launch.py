@@ -16,12 +16,13 @@ from starlette.routing import Mount
 from wan_app import devices
 from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
-from wan_app.ui import about, api, examples, image, reference, stage, text, theme
+from wan_app.ui import about, api, examples, image, reference, sharing, stage, text, theme
 from wan_app.ui.before import Before
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.parts import html
+from wan_app.ui.sharing import SharingTab
 
 if TYPE_CHECKING:
     from wan_app.services import Services
@@ -46,18 +47,22 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
         session = gr.BrowserState(
             {"job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
         )
-        html(_header(settings), elem_id="header")
+        with gr.Row(elem_id="top"):
+            html(_header(settings), elem_id="header")
+            me = html("", elem_id="me")
         with gr.Row(elem_id="studio"):
             with gr.Column(elem_id="inputs", scale=5, min_width=320):
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
                     table = about.build(catalogue, settings)
+                    shared = sharing.build(services, settings, me)
             shown = stage.build()
         page = Page(
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
             timer=gr.Timer(_TICK, active=False), table=table,
         )
         _wire(page, demo)
+        _wire_sharing(shared, demo)
         api.build(services)
     return demo
 
@@ -157,6 +162,14 @@ def _wire_voices(page: Page, demo: gr.Blocks) -> None:
         panel.fields[f"voice{slot}"].change(None, None, one.card, js="() => ''", api_visibility="private")
     hearing.timer.tick(hearing.on_tick, known, shown, trigger_mode="once", **_QUIET)
     demo.load(hearing.on_load, known, shown, **_QUIET)
+
+
+def _wire_sharing(tab: SharingTab, demo: gr.Blocks) -> None:
+    """The events of guest links; every handler asks who it is."""
+    raw: dict[str, Any] = {"preprocess": False, **_QUIET}
+    demo.load(tab.on_load, None, tab.outputs(), **raw)
+    tab.make.click(tab.on_make, list(tab.fields.values()), tab.outputs(), **raw)
+    tab.revoke.click(tab.on_revoke, tab.open_links, tab.outputs(), **raw)
 
 
 def _keep(panel: Panel) -> Any:

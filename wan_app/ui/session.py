@@ -36,6 +36,13 @@ def may_use(path: str) -> bool:
     return known is not None and known(path)
 
 
+def asked_at(root_path: str) -> str:
+    """The address under which the one who asks sees the page."""
+    scope = _scope()
+    host = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
+    return f"{scope.get('scheme', 'http')}://{host}{root_path.rstrip('/')}"
+
+
 def job_of(stored: Any) -> str:
     """The job id in a store of the browser, or ""."""
     job_id = stored.get("job") if isinstance(stored, dict) else None

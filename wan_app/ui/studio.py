@@ -63,6 +63,7 @@ class Studio:
         if self.settings.sharing.share:
             self._tunnel = Tunnel(self._server.port, self.settings.cache_dir)
             self._network.add(self._tunnel.url)
+        self._store.remember("address", self._tunnel.url if self._tunnel else self._server.reachable)
         log.info("studio open", extra={"kind": self.door.mode})
 
     def told(self) -> dict[str, Any]:
