@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes import TINY_JPEG, ScriptedWorker
-from wan_app.errors import StorageError
+from tests.fakes import TINY_JPEG, ScriptedWorker, result_of
+from wan_app.errors import StorageError, WorkerDied
+from wan_app.runtime import receipts
 from wan_app.runtime.ledger import Ledger
 from wan_app.runtime.queue import JobQueue
 from wan_app.types import Cancelled, Failed, Finished, Loading, Queued, Step
@@ -196,3 +197,118 @@ def test_what_stays_worth_knowing_is_kept_while_the_job_runs(queue, worker, make
     until(lambda: queue.job(job_id).event == Loading("Reading the prompt"))
     assert queue.job(job_id).notes == ("mended", "Memory ran out; trying again with weights of 8 bits")
     worker.go_on.set()
+
+
+def test_a_job_whose_worker_dies_once_is_made(queue, worker, make_job, monkeypatch):
+    scripted, deaths = worker.run, ["once"]
+
+    def dying(task):
+        if deaths:
+            yield Loading("Reading the prompt")
+            task.out.parent.mkdir(parents=True)
+            (task.out.parent / ".half.part").write_bytes(b"half")
+            raise WorkerDied(deaths.pop())
+        assert not task.out.parent.exists()  # the second try finds nothing of the first
+        yield from scripted(task)
+
+    monkeypatch.setattr(worker, "run", dying)
+    job_id = queue.submit(make_job(), "server")
+    events = list(queue.watch(job_id))
+    assert isinstance(events[-1], Finished)
+    assert Loading("The engine stopped; trying once more", stays=True) in events
+    assert queue.ledger.tries(job_id) == 2
+
+
+def test_a_job_that_kills_its_worker_twice_is_given_up(queue, worker, make_job):
+    job_id, good = queue.submit(make_job("die"), "server"), queue.submit(make_job(), "server")
+    assert list(queue.watch(job_id))[-1].error == "Given up after 2 tries: it died"
+    assert isinstance(list(queue.watch(good))[-1], Finished)
+    assert worker.ran == ["die", "die", "a cat"] and queue.ledger.tries(job_id) == 2
+
+
+def test_a_result_whose_news_died_with_the_worker_is_not_made_again(queue, worker, make_job, settings, monkeypatch):
+    def dying(task):
+        task.out.parent.mkdir(parents=True)
+        task.out.write_bytes(b"a video")
+        receipts.write(task.receipt, result_of(task))
+        raise WorkerDied("between the file and its news")
+        yield
+
+    monkeypatch.setattr(worker, "run", dying)
+    job = make_job()
+    last = list(queue.watch(queue.submit(job, "server")))[-1]
+    assert isinstance(last, Finished) and last.result.file.read_bytes() == b"a video"
+    assert queue.ledger.tries(job.id) == 1
+    until(lambda: not list(settings.receipts_dir.iterdir()))
+
+
+def test_a_waiting_job_can_be_moved_among_its_owners(queue, worker, make_job):
+    first = queue.submit(make_job("wait"), "server")
+    until(lambda: queue.job(first).state == "running")
+    jobs = {prompt: queue.submit(make_job(prompt), "server") for prompt in ("b", "c", "d")}
+    assert queue.move(jobs["d"], "front") and queue.move(jobs["b"], "down")
+    assert [queue.job(jobs[name]).event.position for name in "dcb"] == [1, 2, 3]
+    # A studio that is killed now goes on in this order.
+    waiting = [one.job.request.prompt for one in queue.ledger.unfinished()["server"] if one.job.id != first]
+    assert waiting == ["d", "c", "b"]
+    assert not queue.move(first, "front") and not queue.move("no such job", "front")
+    worker.go_on.set()
+    list(queue.watch(jobs["b"]))
+    assert worker.ran == ["wait", "d", "c", "b"]
+
+
+def test_an_order_that_cannot_be_written_is_not_taken(queue, worker, make_job, monkeypatch):
+    def full(slots):
+        raise StorageError("data_dir", "a full disk", "free space")
+
+    first = queue.submit(make_job("wait"), "server")
+    until(lambda: queue.job(first).state == "running")
+    jobs = [queue.submit(make_job(prompt), "server") for prompt in "bc"]
+    monkeypatch.setattr(queue.ledger, "arrange", full)
+    with pytest.raises(StorageError):
+        queue.move(jobs[1], "front")
+    assert queue.job(jobs[0]).event == Queued(1)
+    worker.go_on.set()
+
+
+def test_owners_take_turns(queue, worker, make_job):
+    first = queue.submit(make_job("wait", owner="anna"), "server")
+    until(lambda: queue.job(first).state == "running")
+    for prompt in ("a1", "a2", "a3"):
+        last = queue.submit(make_job(prompt, owner="anna"), "server")
+    ben = queue.submit(make_job("b1", owner="ben"), "server")
+    assert queue.job(ben).event == Queued(2)
+    worker.go_on.set()
+    list(queue.watch(last))
+    assert worker.ran == ["wait", "a1", "b1", "a2", "a3"]
+
+
+def test_the_time_until_a_job_begins_is_told_once_it_is_known(queue, worker, make_job, monkeypatch):
+    scripted = worker.run
+
+    def timed(task):
+        for event in scripted(task):
+            done = isinstance(event, Finished)
+            yield Finished(replace(event.result, timings={"total": 8.0})) if done else event
+
+    monkeypatch.setattr(worker, "run", timed)
+    running, waiting = queue.submit(make_job("wait"), "server"), queue.submit(make_job("x"), "server")
+    until(lambda: queue.job(running).event == Loading("Reading the prompt"))
+    assert queue.job(waiting).event == Queued(1, None)  # nothing of the kind was ever made
+    worker.go_on.set()
+    list(queue.watch(waiting))
+    worker.go_on.clear()
+    queue.submit(make_job("wait"), "server")
+    second, third = queue.submit(make_job("y"), "server"), queue.submit(make_job("z"), "server")
+    etas = [queue.job(one).event.eta for one in (second, third)]
+    assert 6.0 < etas[0] <= 8.0 and etas[1] == pytest.approx(etas[0] + 8.0, abs=0.5)
+    assert [job.event.eta for job in queue.jobs()[-2:]] == pytest.approx(etas, abs=0.5)
+    worker.go_on.set()
+
+
+def test_an_ended_job_can_be_forgotten_and_no_other(queue, worker, make_job):
+    job_id = queue.submit(make_job("wait"), "server")
+    assert not queue.forget(job_id)
+    worker.go_on.set()
+    list(queue.watch(job_id))
+    assert queue.forget(job_id) and queue.job(job_id) is None and queue.jobs() == []

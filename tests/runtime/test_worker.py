@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,53 @@ def test_warm_starts_the_process_in_the_background(settings):
         time.sleep(0.01)
     worker.close()
     assert worker.pid is None
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_ended_and_replaced(settings, make_task):
+    worker = ProcessWorker(settings, RECIPE)
+    finished(worker, make_task())  # it is up: what is measured is the silence
+    pid = worker.pid
+    start = time.monotonic()
+    with pytest.raises(WorkerDied, match="no sign of life for 1 s"):
+        list(worker.run(replace(make_task("stall in denoising"), patience=1.0)))
+    assert 0.8 < time.monotonic() - start < 5
+    finished(worker, make_task())
+    assert worker.pid != pid
+    worker.close()
+
+
+def test_a_halted_worker_is_replaced_too(settings, make_task):
+    worker = ProcessWorker(settings, RECIPE)
+    finished(worker, make_task())
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="no sign of life"):
+        list(worker.run(replace(make_task(), patience=1.0)))
+    finished(worker, make_task())
+    worker.close()
+
+
+def test_cancel_points_are_signs_of_life(settings, make_task):
+    """A step may take minutes; as long as its blocks go by, nothing hangs."""
+    worker = ProcessWorker(settings, RECIPE)
+    finished(worker, make_task())
+    task = replace(make_task("hang in denoising"), patience=3.0)  # heeds cancels, and has nothing to tell
+    timer = threading.Timer(4.5, worker.cancel, args=(task.job_id,))
+    timer.start()
+    assert list(worker.run(task))[-1] == Cancelled()
+    worker.close()
+
+
+def test_the_server_alone_ends_its_worker(settings, make_task):
+    """A service manager's SIGTERM goes to every process: no job may count it as a death."""
+    worker = ProcessWorker(settings, RECIPE)
+    finished(worker, make_task())
+    pid = worker.pid
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.2)
+    finished(worker, make_task())
+    assert worker.pid == pid
+    worker.close()
+    assert not _running(pid)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import errno
 import sys
 import types
 from dataclasses import replace
 
 import pytest
 
+from tests.fakes import result_of
 from wan_app.errors import Cancelled as CancelledError
 from wan_app.errors import StorageError
-from wan_app.runtime import worker_process
+from wan_app.runtime import receipts, worker_process
 from wan_app.runtime.worker_process import Pace, ProcessReporter, is_out_of_memory, run_task
-from wan_app.types import Cancelled, Failed, GenerationRequest, Step
+from wan_app.types import Cancelled, Failed, Finished, GenerationRequest, Step
 
 
 class Raising:
@@ -90,3 +92,33 @@ def test_what_comes_after_the_steps_is_learned():
     assert pace.tail(large) == pytest.approx(8.0)
     pace.learn(replace(small, sound_only=True), 0.1)
     assert pace.tail(small) == pytest.approx(2.0)
+
+
+def test_a_finished_task_leaves_a_receipt_before_it_is_told(make_task, tmp_path):
+    task = replace(make_task(), receipt=tmp_path / "job.json")
+
+    class Making:
+        def run(self, task, report):
+            task.out.parent.mkdir(parents=True)
+            task.out.write_bytes(b"a video")
+            return result_of(task)
+
+    ending = run_task(Making(), task, ProcessReporter(lambda event: None, lambda: False))
+    assert ending == Finished(receipts.read(task.receipt))
+
+
+def test_a_full_disk_is_said_to_be_full(make_task):
+    failed = run(OSError(errno.ENOSPC, "No space left on device", "/data/cache/x"), make_task())
+    assert (failed.kind, failed.exit_code) == ("StorageError", 2)
+    assert failed.error == "disk: got No space left on device at /data/cache/x; needed free space"
+
+
+def test_signs_of_life_are_given_now_and_then(monkeypatch):
+    clock = [10.0]
+    monkeypatch.setattr(worker_process.time, "monotonic", lambda: clock[0])
+    sent = []
+    report = ProcessReporter(sent.append, lambda: False)
+    for _ in range(100):
+        clock[0] += 0.1
+        report.check()
+    assert sent == [None] * 4

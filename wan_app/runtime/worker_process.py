@@ -127,6 +127,7 @@ class ProcessReporter:
         self.last_step: float | None = None
 
     def __call__(self, event: JobEvent) -> None:
+        self._signed = time.monotonic()  # an event is one, too
         self.check()
         self._send(self._with_eta(event) if isinstance(event, Step) else event)
 
