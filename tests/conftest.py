@@ -21,6 +21,8 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from tests.marking import Marks, marks_in  # noqa: E402
+
 _BROWSERS = Path(__file__).parent / "e2e"
 
 
@@ -34,3 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def marks(tmp_path_factory: pytest.TempPathFactory) -> Marks:
+    """For one written file; its sidecar goes to a folder of its own."""
+    return marks_in(tmp_path_factory.mktemp("sidecars"))

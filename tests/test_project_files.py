@@ -88,9 +88,11 @@ def test_the_container_serves_the_space_port_as_user_1000() -> None:
 
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1].split("```")[1]
+    folders: dict[int, str] = {}  # the last one at each indent
     for line in filter(None, tree.splitlines()):
         indent, name = len(line) - len(line.lstrip()), line.split()[0]
         if indent > 4:
             continue
-        parent = {0: "", 2: "wan_app/", 4: "wan_app/families/"}[indent]
-        assert (ROOT / parent / name).exists(), parent + name
+        path = folders.get(indent - 2, "") + name
+        folders[indent] = path
+        assert (ROOT / path).exists(), path

@@ -22,11 +22,15 @@ from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.base import Speaker
 from wan_app.families.weights import locate as weights
 from wan_app.fitted import Stopwatch
+from wan_app.media.label import Label
+from wan_app.media.marks.credentials import ready_keys
+from wan_app.media.marks.manifest import Facts
+from wan_app.media.marks.marking import Marks, unused_id
 from wan_app.media.sound import Sound
 from wan_app.media.storage import storage_error
 from wan_app.media.video import export_video
 from wan_app.media.wav import write_wav
-from wan_app.runtime.job import Task, part_file
+from wan_app.runtime.job import Task, now, part_file
 from wan_app.runtime.models import Load, ModelManager
 from wan_app.settings import Settings
 from wan_app.types import (
@@ -54,6 +58,8 @@ def generate_video(
     assert request.model and request.seed is not None
     clock = Stopwatch()
     spec = registry.get(request.model)
+    # First: what could not be signed need not be made.
+    marks = marks_of(request, settings)
     # Before the video: what is wrong with the words or the voice shows in seconds and not after minutes.
     speech = None
     if lines := sounds.speech_wanted(request, spec):
@@ -69,20 +75,23 @@ def generate_video(
     result = GenerationResult(
         file=out, model=spec.id, mode=request.mode, seed=request.seed, width=0, height=0, num_frames=0, fps=0.0,
         seconds=0.0, similarity=output.similarity, notes=notes + output.notes, consent_id=request.consent_id,
+        watermark_id=marks.facts.watermark_id,
     )
     _make_folder(out)
     if request.sound_only:
-        result = _write_sound(result, output, speech, report=report, part=part)
+        result = _write_sound(result, output, speech, marks=marks, report=report, part=part)
     else:
         metadata = metadata_of(request, settings)
-        result = _write_video(result, output, speech, request=request, metadata=metadata, report=report, part=part)
+        result = _write_video(
+            result, output, speech, request=request, metadata=metadata, marks=marks, report=report, part=part
+        )
     clock.lap("export")
     return replace(result, timings=clock.timings())
 
 
 def _write_video(
     result: GenerationResult, output: Output, speech: Sound | None, *, request: GenerationRequest,
-    metadata: dict[str, Any], report: Reporter, part: Path | None,
+    metadata: dict[str, Any], marks: Marks, report: Reporter, part: Path | None,
 ) -> GenerationResult:
     """The result with what the written MP4 turned out to be."""
     if output.frames is None:
@@ -92,16 +101,17 @@ def _write_video(
     sound, said = sounds.composed(output, speech, request, spec.seconds_of(request.num_frames or 0))
     facts = export_video(
         output.frames, result.file, fps=spec.fps, audio=sound.samples if sound else None,
-        sample_rate=sound.sample_rate if sound else None, metadata=metadata, report=report, part=part,
+        sample_rate=sound.sample_rate if sound else None, metadata=metadata, marks=marks, report=report, part=part,
     )
     return replace(
         result, width=facts.width, height=facts.height, num_frames=facts.num_frames, fps=facts.fps,
-        seconds=facts.seconds, audio=facts.audio, notes=result.notes + said,
+        seconds=facts.seconds, audio=facts.audio, notes=result.notes + said + facts.notes,
     )
 
 
 def _write_sound(
-    result: GenerationResult, output: Output, speech: Sound | None, *, report: Reporter, part: Path | None
+    result: GenerationResult, output: Output, speech: Sound | None, *, marks: Marks, report: Reporter,
+    part: Path | None,
 ) -> GenerationResult:
     """The result with what the written WAV turned out to be."""
     sound = speech
@@ -110,8 +120,8 @@ def _write_sound(
     if sound is None:
         raise ExportFailed(f"{result.model} made no sound")
     report(Exporting("Writing the sound"))
-    audio = write_wav(sound.samples, sound.sample_rate, result.file, part)
-    return replace(result, audio=audio, seconds=audio.seconds)
+    audio, said = write_wav(sound.samples, sound.sample_rate, result.file, marks=marks, part=part)
+    return replace(result, audio=audio, seconds=audio.seconds, notes=result.notes + said)
 
 
 def _make_folder(out: Path) -> None:
@@ -119,6 +129,24 @@ def _make_folder(out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error("out", out, error) from error
+
+
+def marks_of(request: GenerationRequest, settings: Settings) -> Marks:
+    """What the file of this request is marked with: a new id, and whose face and voice, by hashes only.
+
+    Raises:
+        StorageError, InvalidRequest: this install's keys, or the user's own certificate, cannot be used.
+    """
+    spec = registry.get(request.model)
+    people = [Person.of(one) for one in request.characters]
+    facts = Facts(
+        watermark_id=unused_id(settings.sidecars_dir), created=now(), model=spec.id, model_title=spec.title,
+        model_revision=spec.revision, mode=request.mode, consent_id=request.consent_id,
+        faces=tuple(face for one in people for face in one.faces),
+        voices=tuple(one.voice for one in people if one.voice),
+    )
+    label = Label(request.label)
+    return Marks(keys=ready_keys(settings), facts=facts, sidecars=settings.sidecars_dir, label=label)
 
 
 # --- The request inside the file -------------------------------------------------------------

@@ -27,6 +27,7 @@ from wan_app.generate import request_from
 from wan_app.media.inputs import InputStore
 from wan_app.media.label import label_for
 from wan_app.media.marks.verify import Verification
+from wan_app.media.marks.credentials import ready_keys
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
 from wan_app.runtime import leftovers, receipts
@@ -106,6 +107,7 @@ class Services:
             what = "sound alone" if resolved.sound_only else "a video"
             raise InvalidRequest("out", f"{shown(out.name)} for {what}", f"a name that ends in {kind}")
         self._check_models(resolved, spec)
+        ready_keys(self.settings)  # what could not be signed need not be made
         # All is read and checked before any of it is kept.
         label = label_for(self.settings.label, owner)
         settled = self._inputs.settle(replace(self._absolute(resolved), label=label, consent_id=None))

@@ -14,13 +14,16 @@ import pytest
 from moviepy import VideoFileClip
 
 from tests.media.conftest import gradient
+from wan_app.media.marks.marking import Marks
 from wan_app.media.video import export_video
 
 
 @pytest.mark.parametrize(("size", "fps", "count"), [((128, 128), 8, 17), ((160, 96), 8, 9), ((832, 480), 16, 5)])
-def test_an_independent_reader_agrees(tmp_path: Path, size: tuple[int, int], fps: int, count: int) -> None:
+def test_an_independent_reader_agrees(
+    tmp_path: Path, size: tuple[int, int], fps: int, count: int, marks: Marks
+) -> None:
     out = tmp_path / "clip.mp4"
-    facts = export_video([gradient(*size, index) for index in range(count)], out, fps=fps, metadata={})
+    facts = export_video([gradient(*size, index) for index in range(count)], out, fps=fps, metadata={}, marks=marks)
     with VideoFileClip(str(out)) as clip:
         assert tuple(clip.size) == (facts.width, facts.height)
         assert clip.fps == pytest.approx(fps)

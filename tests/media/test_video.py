@@ -18,6 +18,7 @@ import pytest
 from tests.media.conftest import gradient
 from wan_app.errors import Cancelled, ExportFailed, InvalidRequest, StorageError
 from wan_app.media import encoder, video
+from wan_app.media.marks.marking import SMALL, Marks
 from wan_app.media.video import VideoFacts, export_video, read_metadata
 from wan_app.types import AudioInfo, JobEvent
 
@@ -61,10 +62,10 @@ class CancelAt:
             raise Cancelled
 
 
-def test_size_count_rate_and_colours(tmp_path: Path, clip: np.ndarray) -> None:
+def test_size_count_rate_and_colours(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     out = tmp_path / "clip.mp4"
-    facts = export_video(clip, out, fps=8, metadata=REQUEST, scale=1)
-    assert facts == VideoFacts(width=96, height=64, num_frames=9, fps=8.0, seconds=9 / 8)
+    facts = export_video(clip, out, fps=8, metadata=REQUEST, marks=marks, scale=1)
+    assert facts == VideoFacts(width=96, height=64, num_frames=9, fps=8.0, seconds=9 / 8, notes=(SMALL,))
     read = decoded(out)
     assert read.shape == clip.shape
     # A wrong matrix or range would be off by ten levels and more.
@@ -72,9 +73,9 @@ def test_size_count_rate_and_colours(tmp_path: Path, clip: np.ndarray) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_it_plays_anywhere_while_it_loads(tmp_path: Path, clip: np.ndarray) -> None:
+def test_it_plays_anywhere_while_it_loads(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     out = tmp_path / "clip.mp4"
-    export_video(clip, out, fps=8, metadata=REQUEST)
+    export_video(clip, out, fps=8, metadata=REQUEST, marks=marks)
     names = boxes(out)
     assert names.index("moov") < names.index("mdat") and "moof" not in names
     said = described(out)
@@ -85,9 +86,11 @@ def test_it_plays_anywhere_while_it_loads(tmp_path: Path, clip: np.ndarray) -> N
 @pytest.mark.parametrize(
     ("size", "written"), [((128, 128), (512, 512)), ((160, 96), (960, 576)), ((832, 480), (832, 480))]
 )
-def test_small_clips_are_enlarged(tmp_path: Path, size: tuple[int, int], written: tuple[int, int]) -> None:
+def test_small_clips_are_enlarged(
+    tmp_path: Path, size: tuple[int, int], written: tuple[int, int], marks: Marks
+) -> None:
     clip = np.stack([gradient(*size, index) for index in range(5)])
-    facts = export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST)
+    facts = export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST, marks=marks)
     assert (facts.width, facts.height, facts.num_frames) == (*written, 5)
     smooth = decoded(tmp_path / "clip.mp4")[2].astype(int)
     assert np.abs(smooth - gradient(*written, 2)).mean() < 4
@@ -95,8 +98,10 @@ def test_small_clips_are_enlarged(tmp_path: Path, size: tuple[int, int], written
 
 @pytest.mark.parametrize("fps", [16, 24, 29.97, 24000 / 1001])
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_every_rate_and_count_is_exact(tmp_path: Path, clip: np.ndarray, fps: float, count: int) -> None:
-    facts = export_video(clip[:count], tmp_path / "clip.mp4", fps=fps, metadata=REQUEST, scale=1)
+def test_every_rate_and_count_is_exact(
+    tmp_path: Path, clip: np.ndarray, fps: float, count: int, marks: Marks
+) -> None:
+    facts = export_video(clip[:count], tmp_path / "clip.mp4", fps=fps, metadata=REQUEST, marks=marks, scale=1)
     assert facts.num_frames == count
     assert facts.fps == pytest.approx(fps, rel=1e-5)
 
@@ -104,13 +109,13 @@ def test_every_rate_and_count_is_exact(tmp_path: Path, clip: np.ndarray, fps: fl
 @pytest.mark.parametrize("samples", [800, 24_000, 100_000])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_sound_is_as_long_as_the_picture(
-    tmp_path: Path, clip: np.ndarray, channels: int, samples: int
+    tmp_path: Path, clip: np.ndarray, channels: int, samples: int, marks: Marks
 ) -> None:
     tone = 0.5 * np.sin(np.arange(samples) * 2 * np.pi * 440 / 24_000).astype(np.float32)
     audio = np.stack([tone] * channels)
     audio[0, 10] = np.nan
     facts = export_video(
-        clip, tmp_path / "clip.mp4", fps=8, audio=audio, sample_rate=24_000, metadata=REQUEST, scale=1
+        clip, tmp_path / "clip.mp4", fps=8, audio=audio, sample_rate=24_000, metadata=REQUEST, marks=marks, scale=1,
     )
     assert facts.num_frames == 9
     assert facts.audio is not None
@@ -120,10 +125,10 @@ def test_sound_is_as_long_as_the_picture(
     assert list(tmp_path.iterdir()) == [tmp_path / "clip.mp4"]
 
 
-def test_sound_is_heard(tmp_path: Path, clip: np.ndarray) -> None:
+def test_sound_is_heard(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     tone = 0.5 * np.sin(np.arange(24_000) * 2 * np.pi * 440 / 24_000).astype(np.float32)
     out = tmp_path / "clip.mp4"
-    export_video(clip, out, fps=8, audio=tone[None], sample_rate=24_000, metadata=REQUEST, scale=1)
+    export_video(clip, out, fps=8, audio=tone[None], sample_rate=24_000, metadata=REQUEST, marks=marks, scale=1)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(out), "-f", "f32le", "-"]
     heard = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.float32)
     spectrum = np.abs(np.fft.rfft(heard[:48_000]))
@@ -131,7 +136,7 @@ def test_sound_is_heard(tmp_path: Path, clip: np.ndarray) -> None:
     assert heard[4_800:43_200].std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
 
 
-def test_frames_are_taken_one_at_a_time(tmp_path: Path) -> None:
+def test_frames_are_taken_one_at_a_time(tmp_path: Path, marks: Marks) -> None:
     made: list[weakref.ref[np.ndarray]] = []
     most = 0
 
@@ -143,7 +148,7 @@ def test_frames_are_taken_one_at_a_time(tmp_path: Path) -> None:
             most = max(most, sum(one() is not None for one in made))
             yield frame
 
-    facts = export_video(frames(), tmp_path / "clip.mp4", fps=8, metadata=REQUEST, scale=1)
+    facts = export_video(frames(), tmp_path / "clip.mp4", fps=8, metadata=REQUEST, marks=marks, scale=1)
     assert facts.num_frames == 30
     assert most <= 4
 
@@ -157,14 +162,16 @@ def test_frames_are_taken_one_at_a_time(tmp_path: Path) -> None:
         "%d %s $HOME `ls`",
     ],
 )
-def test_the_request_comes_back_as_it_was(tmp_path: Path, clip: np.ndarray, prompt: str) -> None:
+def test_the_request_comes_back_as_it_was(
+    tmp_path: Path, clip: np.ndarray, prompt: str, marks: Marks
+) -> None:
     metadata = {"request": {"prompt": prompt, "seed": 2**31 - 1, "image": None, "n": [1.5, True]}}
-    export_video(clip[:1], tmp_path / "clip.mp4", fps=8, metadata=metadata, scale=1)
+    export_video(clip[:1], tmp_path / "clip.mp4", fps=8, metadata=metadata, marks=marks, scale=1)
     assert read_metadata(tmp_path / "clip.mp4") == metadata
 
 
-def test_metadata_survives_a_copy_by_ffmpeg(tmp_path: Path, clip: np.ndarray) -> None:
-    export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST)
+def test_metadata_survives_a_copy_by_ffmpeg(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
+    export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST, marks=marks)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "clip.mp4"), "-c", "copy"]
     subprocess.run([*command, str(tmp_path / "copy.mp4")], check=True)
     assert read_metadata(tmp_path / "copy.mp4") == REQUEST
@@ -184,7 +191,7 @@ def test_files_without_our_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("check", [0, 3, 17, 18])
 def test_cancel_leaves_nothing_and_no_process(
-    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, check: int
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, check: int, marks: Marks
 ) -> None:
     out = tmp_path / "clip.mp4"
     out.write_bytes(b"the last one")
@@ -197,7 +204,7 @@ def test_cancel_leaves_nothing_and_no_process(
 
     monkeypatch.setattr(encoder.subprocess, "Popen", recorded)
     with pytest.raises(Cancelled):
-        export_video(np.concatenate([clip] * 2), out, fps=8, metadata=REQUEST, report=CancelAt(check))
+        export_video(np.concatenate([clip] * 2), out, fps=8, metadata=REQUEST, marks=marks, report=CancelAt(check))
     assert out.read_bytes() == b"the last one"
     assert list(tmp_path.iterdir()) == [out]
     assert all(process.returncode is not None for process in started)
@@ -206,7 +213,7 @@ def test_cancel_leaves_nothing_and_no_process(
 
 
 def test_cancel_while_it_is_measured(
-    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, marks: Marks
 ) -> None:
     reporter = CancelAt(1000)
     probe = video.probe
@@ -217,13 +224,13 @@ def test_cancel_while_it_is_measured(
 
     monkeypatch.setattr(video, "probe", probe_then_cancel)
     with pytest.raises(Cancelled):
-        export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST, report=reporter)
+        export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST, marks=marks, report=reporter)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("count", [1, 200])
 def test_disk_full(
-    tmp_path: Path, clip: np.ndarray, full_disk: Path, monkeypatch: pytest.MonkeyPatch, count: int
+    tmp_path: Path, clip: np.ndarray, full_disk: Path, monkeypatch: pytest.MonkeyPatch, count: int, marks: Marks
 ) -> None:
     @contextmanager
     def on_the_full_disk(*_: Path | None) -> Iterator[Path]:
@@ -234,12 +241,12 @@ def test_disk_full(
     out.write_bytes(b"the last one")
     noise = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
     with pytest.raises(StorageError, match=r"^out: .*clip.mp4 \(No space left .*needed free space"):
-        export_video(noise, out, fps=8, metadata=REQUEST, scale=1)
+        export_video(noise, out, fps=8, metadata=REQUEST, marks=marks, scale=1)
     assert out.read_bytes() == b"the last one"
 
 
 def test_disk_full_while_the_sound_is_put_down(
-    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, marks: Marks
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -247,19 +254,19 @@ def test_disk_full_while_the_sound_is_put_down(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="needed free space"):
         export_video(
-            clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST,
+            clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST, marks=marks,
             audio=np.zeros((1, 10), np.float32), sample_rate=8000,
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, marks: Marks) -> None:
     def frames() -> Iterator[np.ndarray]:
         raise AssertionError("no frame may be taken")
         yield
 
     with pytest.raises(StorageError, match="needed a folder that exists"):
-        export_video(frames(), tmp_path / "missing" / "a.mp4", fps=8, metadata=REQUEST)
+        export_video(frames(), tmp_path / "missing" / "a.mp4", fps=8, metadata=REQUEST, marks=marks)
 
 
 @pytest.mark.parametrize(
@@ -272,54 +279,54 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> 
         ([np.zeros((64, 64, 3), np.uint8), np.zeros((64, 32, 3), np.uint8)], "among frames of"),
     ],
 )
-def test_wrong_frames(tmp_path: Path, frames: Any, said: str) -> None:
+def test_wrong_frames(tmp_path: Path, frames: Any, said: str, marks: Marks) -> None:
     with pytest.raises(ExportFailed, match=said):
-        export_video(frames, tmp_path / "a.mp4", fps=8, metadata=REQUEST, scale=1)
+        export_video(frames, tmp_path / "a.mp4", fps=8, metadata=REQUEST, marks=marks, scale=1)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("shape", [(10,), (3, 10), (1, 0)])
-def test_wrong_sound(tmp_path: Path, clip: np.ndarray, shape: tuple[int, ...]) -> None:
+def test_wrong_sound(tmp_path: Path, clip: np.ndarray, shape: tuple[int, ...], marks: Marks) -> None:
     audio = np.zeros(shape, np.float32)
     with pytest.raises(ExportFailed, match="sound is"):
-        export_video(clip, tmp_path / "a.mp4", fps=8, audio=audio, sample_rate=8000, metadata=REQUEST)
+        export_video(clip, tmp_path / "a.mp4", fps=8, audio=audio, sample_rate=8000, metadata=REQUEST, marks=marks)
 
 
 def test_ffmpegs_last_words_are_passed_on(
-    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, marks: Marks
 ) -> None:
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\necho first >&2\necho 'x264 is unwell' >&2\nexit 3\n")
     broken.chmod(0o700)
     monkeypatch.setattr(encoder, "binary", lambda: str(broken))
     with pytest.raises(ExportFailed, match="code 3: x264 is unwell$"):
-        export_video(np.concatenate([clip] * 9), tmp_path / "a.mp4", fps=8, metadata=REQUEST)
+        export_video(np.concatenate([clip] * 9), tmp_path / "a.mp4", fps=8, metadata=REQUEST, marks=marks)
     monkeypatch.setattr(encoder, "binary", lambda: str(tmp_path / "none"))
     with pytest.raises(ExportFailed, match="could not be started"):
-        export_video(clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST)
+        export_video(clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST, marks=marks)
 
 
 def test_a_file_that_is_not_what_was_asked_for_is_not_delivered(
-    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, marks: Marks
 ) -> None:
     other = VideoFacts(width=96, height=64, num_frames=8, fps=8.0, seconds=1.0)
     monkeypatch.setattr(video, "probe", lambda *_: other)
     with pytest.raises(ExportFailed, match="holds 8 frames of 96x64 .*needed 9 frames"):
-        export_video(clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST, scale=1)
+        export_video(clip, tmp_path / "a.mp4", fps=8, metadata=REQUEST, marks=marks, scale=1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: np.ndarray) -> None:
-    export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
+    export_video(clip, tmp_path / "clip.mp4", fps=8, metadata=REQUEST, marks=marks)
     playlist = tmp_path / "list.mp4"
     playlist.write_text("ffconcat version 1.0\nfile clip.mp4\n")
     with pytest.raises(ExportFailed, match="cannot be decoded"):
         video.probe(playlist)
 
 
-def test_a_damaged_file_is_noticed(tmp_path: Path, clip: np.ndarray) -> None:
+def test_a_damaged_file_is_noticed(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     out = tmp_path / "clip.mp4"
-    export_video(clip, out, fps=8, metadata=REQUEST)
+    export_video(clip, out, fps=8, metadata=REQUEST, marks=marks)
     out.write_bytes(out.read_bytes()[:-2000])
     with pytest.raises(ExportFailed, match="cannot be decoded|no picture"):
         video.probe(out)

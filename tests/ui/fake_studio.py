@@ -10,6 +10,7 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
+from tests.marking import marks_in
 from tests.ui.fake_model import RATE, RECIPE, babble, scene, speaking
 from wan_app import services as services_module
 from wan_app.errors import ModelUnavailable
@@ -50,7 +51,7 @@ def store_examples(folder: Path) -> None:
         return
     folder.mkdir(parents=True)
     request = GenerationRequest(mode="text", prompt="", width=128, height=128, num_frames=9)
-    export_video(scene(request), folder / "sun.mp4", fps=8, metadata={})
+    export_video(scene(request), folder / "sun.mp4", fps=8, metadata={}, marks=marks_in(folder.parent / "sidecars"))
     soundfile.write(folder / "given.wav", babble(4.0)[0], RATE)
     Image.new("RGB", (128, 128), (190, 120, 90)).save(folder / "given.png")
     row = {"prompt": "the sun crosses the sky", "label": "Sun", "file": "sun.mp4"}

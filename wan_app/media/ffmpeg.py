@@ -27,19 +27,25 @@ def named(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def read_mp4(path: Path, *output: str) -> subprocess.CompletedProcess[str]:
-    """Run ffmpeg over the MP4 `path`, writing to its standard output.
+def mp4_input(path: Path) -> list[str]:
+    """A command that reads the MP4 `path`; outputs are to follow.
 
     The container is named and only local files may be opened, so a playlist called clip.mp4
     cannot make ffmpeg fetch anything.
+    """
+    return [
+        binary(), "-nostdin", "-loglevel", "error", "-xerror", "-protocol_whitelist", "file",
+        "-f", "mov", "-i", named(path),
+    ]
+
+
+def read_mp4(path: Path, *output: str) -> subprocess.CompletedProcess[str]:
+    """Run ffmpeg over the MP4 `path`, writing to its standard output.
 
     Raises:
         subprocess.TimeoutExpired: after a minute, as no file of ours takes that long.
     """
-    command = [
-        binary(), "-nostdin", "-loglevel", "error", "-xerror", "-protocol_whitelist", "file",
-        "-f", "mov", "-i", named(path), *output, "pipe:1",
-    ]
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=60
+        [*mp4_input(path), *output, "pipe:1"],
+        stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=60,
     )

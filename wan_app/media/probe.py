@@ -24,7 +24,8 @@ _SILENCE = 1e-3  # -60 dB: AAC may keep nothing of it
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFacts:
-    """Measured on the file: `seconds` is `num_frames / fps`; `audio` None for a silent file."""
+    """Measured on the file: `seconds` is `num_frames / fps`; `audio` None for a silent file. `notes` are lines
+    for people on marks that it could not carry."""
 
     width: int
     height: int
@@ -32,6 +33,7 @@ class VideoFacts:
     fps: float
     seconds: float
     audio: AudioInfo | None = None
+    notes: tuple[str, ...] = ()
 
 
 def probe(path: Path, sent: np.ndarray | None = None) -> VideoFacts:

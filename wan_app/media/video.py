@@ -1,20 +1,22 @@
 """The only MP4 writer, and the reader of the request it stores inside.
 
-    frames, one by one -> enlarged -> ffmpeg -> hidden part file -> measured -> moved to `out`
+    frames, one by one -> enlarged -> labelled -> marked -> ffmpeg -> hidden part file
+    -> marks read back (if weak: once more, stronger) -> signed -> measured -> moved to `out`
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,7 +26,12 @@ from wan_app.families.parts.recording import resampled
 from wan_app.families.spec import written_scale
 from wan_app.media.encoder import AUDIO_RATE, Encoder, RawSound
 from wan_app.media.ffmpeg import read_mp4
+from wan_app.media.label import Label
+from wan_app.media.marks.credentials import sign
+from wan_app.media.marks.marking import Marks, deliver, marked_and_read
+from wan_app.media.marks.video_mark import VideoMarker
 from wan_app.media.probe import VideoFacts, probe
+from wan_app.media.replay import replayable
 from wan_app.media.samples import Sound, fit
 from wan_app.media.storage import check_writable, part_beside, shown, storage_error
 from wan_app.types import AudioInfo, Reporter
@@ -47,6 +54,7 @@ def export_video(
     audio: np.ndarray | None = None,
     sample_rate: int | None = None,
     metadata: dict[str, Any],
+    marks: Marks,
     report: Reporter | None = None,
     scale: int | None = None,
     part: Path | None = None,
@@ -60,29 +68,33 @@ def export_video(
             filled up with silence, to the length of `frames` where that is known (`len`), else it
             must be as long as they turn out to be.
         metadata: JSON types, given back by `read_metadata`.
+        marks: what the file is marked with, in picture, sound and credentials; nothing is written without.
         report: its `check` is called between frames; what it raises leaves no file.
         scale: whole factor of enlargement; None enlarges small clips by `written_scale`.
         part: name of the growing file, in `out`'s folder; None makes one up. It is gone at the end,
-            but for a process that is killed: then whoever chose the name can remove it.
+            but for a process that is killed: then whoever chose the name can remove it, and all others
+            which have its stem.
 
     Raises:
         StorageError: `out` cannot be written, or the disk filled up on the way.
-        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent, in sync.
+        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent, in sync and marked.
     """
     out = Path(out)
     check_writable(out)
     check = report.check if report is not None else _never
     try:
         sent = _fitted(audio, sample_rate, frames, fps)
-        with part_beside(out, part) as growing, _sound(sent, growing) as sound:
-            wanted = _write(frames, growing, fps, _comment(metadata), sound, check, scale)
-            facts = probe(growing, sent)
-            _compare(facts, wanted, silent=sound is None)
+        with part_beside(out, part) as growing, replayable(frames, growing) as again:
+            film = _Film(again, growing, fps, _comment(metadata), scale, marks.label, check)
+            wanted, sound, notes = marked_and_read(partial(_write, film), growing, sent, marks, check)
+            store = sign(growing, "video/mp4", marks.facts, marks.keys, sound_marked=sound.marked)
+            facts = probe(growing, sound.samples)
+            _compare(facts, wanted, silent=sent is None)
             check()
-            os.replace(growing, out)
+            deliver(growing, out, marks, store)
     except OSError as error:
         raise storage_error("out", out, error) from error
-    return facts
+    return replace(facts, notes=notes)
 
 
 def read_metadata(path: Path | str, field: str = "from") -> dict[str, Any]:
@@ -110,29 +122,40 @@ def read_metadata(path: Path | str, field: str = "from") -> dict[str, Any]:
     return data
 
 
-def _write(
-    frames: Iterable[np.ndarray], part: Path, fps: float, comment: str, sound: RawSound | None,
-    check: Callable[[], None], scale: int | None,
-) -> VideoFacts:
-    """Stream all frames into `part`; what the file must turn out to hold."""
-    frames = iter(frames)
+class _Film(NamedTuple):
+    """What is to be written into `part`, as often as it takes; arguments as of `export_video`."""
+
+    frames: Iterable[np.ndarray]
+    part: Path
+    fps: float
+    comment: str
+    scale: int | None
+    label: Label
+    check: Callable[[], None]
+
+
+def _write(film: _Film, marker: VideoMarker, sound: np.ndarray | None) -> VideoFacts:
+    """Stream all frames into the part file, marked; what it must turn out to hold."""
+    frames = iter(film.frames)
     first = next(frames, None)
     if first is None:
         raise ExportFailed("there are no frames to write")
     height, width = _checked(first, None).shape[:2]
-    scale = scale or written_scale(width, height)
+    scale = film.scale or written_scale(width, height)
     size = (width * scale, height * scale)
     if size[0] % 2 or size[1] % 2:
         raise ExportFailed(f"cannot write {size[0]}x{size[1]}; both sides must be even")
-    rate = Fraction(fps).limit_denominator(1001)
+    rate = Fraction(film.fps).limit_denominator(1001)
     count = 0
-    with Encoder(part, width=size[0], height=size[1], fps=rate, comment=comment, sound=sound) as encoder:
+    with _sound(sound, film.part) as raw, Encoder(
+        film.part, width=size[0], height=size[1], fps=rate, comment=film.comment, sound=raw
+    ) as encoder:
         for frame in chain([first], frames):
-            check()
-            written = _enlarged(_checked(frame, first.shape), size)
-            encoder.write(written.tobytes())
+            film.check()
+            labelled = film.label.on(_enlarged(_checked(frame, first.shape), size), count, film.fps)
+            encoder.write(marker.mark(labelled).tobytes())
             count += 1
-        encoder.finish(check)
+        encoder.finish(film.check)
     return VideoFacts(
         width=size[0], height=size[1], num_frames=count, fps=float(rate), seconds=float(count / rate)
     )

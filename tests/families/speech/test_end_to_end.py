@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.marking import same_but_for_marks
 from wan_app.media.video import read_metadata
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,7 @@ def test_a_person_speaks(
     # From the file alone, its voice is found again in the store of inputs.
     done = generate(tmp_path, tiny_speech_folder, "--from", clip, "--out", again)
     assert done.returncode == 0, done.stderr
-    assert again.read_bytes() == clip.read_bytes()
+    assert same_but_for_marks(again, clip)
 
     done = generate(tmp_path, tiny_speech_folder, *asked, "--model", "wan2.1-vace-1.3b", "--sound-only", "--out", alone)
     assert done.returncode == 0, done.stderr

@@ -69,7 +69,7 @@ def sign(path: Path, mime: str, facts: Facts, keys: InstallKeys, *, sound_marked
     """
     import c2pa
 
-    signed = path.with_suffix(".signed")
+    signed = path.with_name(f"{path.stem}.signed.part")
     try:
         with _failures(), open(path, "rb") as source, open(signed, "w+b") as target:
             made = _Written(target)
