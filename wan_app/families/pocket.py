@@ -175,7 +175,7 @@ class PocketPipeline:
             with torch.no_grad():
                 identity = identity_agreement(pipe.identity_encoder, pipe.encode_person(faces), made.frames)
         if voice is not None:
-            spoken = voice_agreement(pipe.voice_encoder, pipe.audio_vae, voice, made.audio[0])
+            spoken = voice_agreement(pipe.voice_encoder, voice, made.audio[0])
         return (
             Similarity(
                 character=request.characters[0].name,

@@ -11,6 +11,8 @@ _LOWEST, _HIGHEST = 65.0, 450.0  # Hz
 _MOST_OF_PITCH = 1500.0  # Hz
 # Normalised autocorrelation from which a window counts as voiced.
 _VOICED = 0.55
+# Speech shorter than this says little about a voice.
+LEAST_VOICED = 0.25  # seconds
 
 
 def windows(samples: np.ndarray, size: int = _WINDOW, step: int = _STEP) -> np.ndarray:
@@ -48,6 +50,12 @@ def _top(row: np.ndarray, lag: int) -> float:
     a, b, c = row[lag - 1], row[lag], row[lag + 1]
     bend = a - 2 * b + c
     return lag + (0.5 * (a - c) / bend if bend < 0 else 0.0)
+
+
+def median_pitch(samples: np.ndarray) -> float | None:
+    """Median F0 in Hz of 16 kHz samples (m,); None where less than a quarter of a second is voiced."""
+    track = pitch_track(samples) if len(samples) >= _WINDOW else np.zeros(0)
+    return float(np.median(track)) if len(track) >= LEAST_VOICED * SAMPLE_RATE / _STEP else None
 
 
 def semitones(made: float, true: float) -> float:

@@ -22,9 +22,10 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_before, sounds_of
 from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder, sound_by_frame
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
+from wan_app.likeness.revoicing import revoiced
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.transformer import LikenessTransformer3DModel
-from wan_app.likeness.vocoder import HOP, SAMPLE_RATE
+from wan_app.likeness.vocoder import HOP, SAMPLE_RATE, synthesise
 from wan_app.likeness.voice import KINDS, LikenessVoiceEncoder, VoiceTokens
 
 # Latent frames that the transformer was trained on at once: 17 frames, two seconds.
@@ -180,7 +181,7 @@ class LikenessPipeline(DiffusionPipeline):
         if on_decode is not None:
             on_decode()
         frames = None if sound_only else self.decode(whole.video, whole.audio)[:num_frames]
-        return LikenessOutput(frames, self.decode_sound(whole.audio, num_frames, generator))
+        return LikenessOutput(frames, self.decode_sound(whole.audio, num_frames, generator, voice))
 
     def encode_conditions(
         self,
@@ -289,9 +290,19 @@ class LikenessPipeline(DiffusionPipeline):
             parts.append(group.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 3, 0))
         return torch.cat(parts).cpu().contiguous().numpy()
 
-    def decode_sound(self, latents: torch.Tensor, num_frames: int, generator: torch.Generator | None) -> np.ndarray:
-        """Sound float32 (1, samples) in [-1, 1] as long as `num_frames` frames; `generator` draws its noise."""
-        samples = self.audio_vae.decode(latents[:, :, : sounds_before(num_frames)], generator)
+    def decode_sound(
+        self,
+        latents: torch.Tensor,
+        num_frames: int,
+        generator: torch.Generator | None,
+        voice: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Sound float32 (1, samples) in [-1, 1] as long as `num_frames` frames; `generator` draws its noise.
+
+        voice: the recording to whose pitch and colour speech is brought.
+        """
+        controls = self.audio_vae.decode_controls(latents[:, :, : sounds_before(num_frames)])
+        samples = synthesise(controls if voice is None else revoiced(controls, voice), generator)
         return samples.clamp(-1, 1).cpu().numpy().astype(np.float32)
 
     def _noise(self, cells: tuple[int, int], generator: torch.Generator | None) -> Latents:

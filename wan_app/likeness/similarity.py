@@ -9,15 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from wan_app.likeness.audio import LikenessAudioAutoencoder
+from wan_app.likeness import hearing
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
-from wan_app.likeness.vocoder import HOP, log_mel
 from wan_app.likeness.voice import LikenessVoiceEncoder
 
-# log10 amplitude of the strongest band from which a moment counts as spoken, below the loudest moment.
-_SPOKEN = -1.0
-# Speech shorter than this says little about a voice.
-_LEAST_SPOKEN = 0.2  # seconds
 # What two strangers overlap on average (measured on 56 pairs): many people share a skin or wear no hat.
 _STRANGERS = 0.29
 
@@ -71,19 +66,16 @@ def _views(picture: torch.Tensor) -> Iterator[torch.Tensor]:
 
 @torch.no_grad()
 def voice_agreement(
-    voices: LikenessVoiceEncoder, sounds: LikenessAudioAutoencoder, reference: np.ndarray, made: np.ndarray
+    encoder: LikenessVoiceEncoder, reference: np.ndarray, made: np.ndarray
 ) -> VoiceAgreement | None:
-    """Agreement of two recordings (samples,) at 16 kHz; None where one of them holds no speech."""
-    pitches, prints = [], []
-    for samples in (reference, made):
-        recorded = torch.from_numpy(samples[: len(samples) // 1000 * 1000]).float()[None].to(sounds.device)
-        mel = log_mel(recorded)
-        controls = sounds.controls_of(sounds.encode_mel(mel))
-        loud = controls.harmonic[0].amax(1)
-        spoken = (loud > loud.amax() + _SPOKEN) & (loud > -2.0)
-        if int(spoken.sum()) * HOP < _LEAST_SPOKEN * 16_000:
-            return None
-        pitches.append(float(controls.f0[0][spoken].log2().median()))
-        prints.append(voices.fingerprint(voices.of_mel(mel)))
-    timbre = float((prints[0] * prints[1]).sum().clamp(0, 1))
-    return VoiceAgreement(timbre, 12 * (pitches[1] - pitches[0]))
+    """Agreement of two recordings (samples,) at 16 kHz; None where one of them holds no speech.
+
+    Pitch is measured and not encoded: of voices unlike the trained ones the encoder's idea is off by semitones.
+    """
+    wanted, found = hearing.median_pitch(reference), hearing.median_pitch(made)
+    if wanted is None or found is None:
+        return None
+    one, other = (
+        encoder.fingerprint(encoder(torch.from_numpy(samples).float()[None])) for samples in (reference, made)
+    )
+    return VoiceAgreement(float((one * other).sum().clamp(0, 1)), hearing.semitones(found, wanted))
