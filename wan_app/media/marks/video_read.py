@@ -144,22 +144,23 @@ def _values(spectrum: np.ndarray, way: Way) -> np.ndarray:
 
 
 def _correlation(values: np.ndarray, grid: int) -> np.ndarray:
-    """float32 (grid, grid): how well the pilots agree with a mark at each place of a tile, in z."""
+    """float32 (grid, grid): how well the pilots agree with a mark at each place (x, y) of a tile, in z."""
     every = carriers()
     pilots = values[every.pilot] * every.phasor[every.pilot].conj()
     # The root of the magnitudes: a picture's own strong waves must not outweigh all others.
     pilots /= np.sqrt(np.abs(pilots)) + np.float32(1e-12)
-    plane = np.zeros((grid, grid), np.complex64)
-    plane[every.ky[every.pilot], every.kx[every.pilot]] = pilots
+    plane = np.zeros((grid, grid // 2 + 1), np.complex64)
+    # The half plane stands for the whole, but for its border, which holds both halves.
+    plane[every.kx[every.pilot], every.ky[every.pilot]] = np.where(every.ky[every.pilot], 0.5, 1.0) * pilots
     noise = np.sqrt(0.5 * np.sum(np.abs(pilots) ** 2)) + np.float32(1e-12)
-    return np.fft.ifft2(plane, norm="forward").real / noise
+    return np.fft.irfft2(plane, (grid, grid), norm="forward") / noise
 
 
 def _peak(values: np.ndarray, grid: int) -> tuple[float, tuple[float, float]]:
     """The highest z and its place, (x, y) in tiles."""
     heights = _correlation(values, grid)
-    row, column = np.unravel_index(np.argmax(heights), heights.shape)
-    return float(heights[row, column]), (float(column) / grid, float(row) / grid)
+    x, y = np.unravel_index(np.argmax(heights), heights.shape)
+    return float(heights[x, y]), (float(x) / grid, float(y) / grid)
 
 
 def _at(image: np.ndarray, scale: tuple[float, float]) -> Found:
