@@ -20,6 +20,7 @@ from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui.delivery import deliver, file_data, public_result
 from wan_app.ui.form import build_request
 from wan_app.ui.session import who
+from wan_app.ui.verify import start_check
 
 if TYPE_CHECKING:
     from wan_app.runtime.job import JobView
@@ -65,6 +66,9 @@ def build(services: Services) -> None:
          "Queue a video of mode text, image or reference; returns the job id at once.")
     _add(api, "job", {"job_id": (str, _NEEDED)}, dict, api.job, "A job as it stands; with its file when finished.")
     _add(api, "cancel", {"job_id": (str, _NEEDED)}, dict, api.cancel, "Stop a job; returns it as it stands.")
+    _add(api, "verify", {"file": (Optional[FileData], None), "job_id": (Optional[str], None)}, dict, api.verify,
+         "Look for the marks of a file, or of a finished job of yours, and say what they show; waits, two minutes "
+         "at most.")
     _add(api, "models", {}, list, api.models, "Every model: what it does, what it costs, whether it is here.")
 
 
@@ -101,6 +105,20 @@ class Api:
     async def models(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of `models --json`."""
         return await asyncio.to_thread(self._services.models)
+
+    async def verify(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What `verify --json` prints."""
+        checks, owner = self._services.checks, who().owner
+        check = await asyncio.to_thread(start_check, self._services, values["file"], values["job_id"])
+        try:
+            while not (check := checks.view(check.id, owner=owner)).ended:
+                await asyncio.sleep(_POLL)
+        except asyncio.CancelledError:
+            checks.cancel(check.id, owner=owner)  # nobody is left to read it
+            raise
+        if check.error is not None or check.answer is None:
+            raise check.error or WanAppError("The check was stopped")
+        return check.answer.to_json()
 
     def _submit(self, request: GenerationRequest) -> str:
         return self._services.submit(request, owner=who().owner)

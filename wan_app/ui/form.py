@@ -20,7 +20,8 @@ from wan_app.ui.words import parse_size
 
 PICTURE = "an uploaded picture (PNG, JPEG or WebP)"
 SOUND = "an uploaded sound (WAV, MP3, FLAC or M4A)"
-_SOUNDS = ("voice", "soundtrack")
+ANY = "an uploaded video, sound or picture"
+_NEEDED = {"voice": SOUND, "soundtrack": SOUND, "file": ANY}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -103,7 +104,7 @@ def uploaded(value: Any, field: str) -> Path | None:
     if isinstance(value, Mapping):
         value = value.get("image") or value.get("video") or value
     path = value.get("path") if isinstance(value, Mapping) else value
-    needed = SOUND if field in _SOUNDS else PICTURE
+    needed = _NEEDED.get(field, PICTURE)
     if not isinstance(path, str) or "\0" in path or len(path) > 4096:
         raise InvalidRequest(field, type(path).__name__, needed)
     if path.startswith(("http://", "https://")):

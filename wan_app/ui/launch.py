@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from wan_app import devices
 from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
-from wan_app.ui import about, api, examples, image, reference, sharing, stage, text, theme
+from wan_app.ui import about, api, examples, image, reference, sharing, stage, text, theme, verify
 from wan_app.ui.before import Before
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
@@ -54,6 +54,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             with gr.Column(elem_id="inputs", scale=5, min_width=320):
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
+                    verifying = verify.build(services, _BROWSER_SECRET)
                     table = about.build(catalogue, settings)
                     shared = sharing.build(services, settings, me)
             shown = stage.build()
@@ -63,6 +64,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
         )
         _wire(page, demo)
         _wire_sharing(shared, demo)
+        verify.wire(verifying, demo, _QUIET)
         api.build(services)
     return demo
 

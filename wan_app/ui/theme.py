@@ -90,7 +90,7 @@ def theme() -> Base:
 
 def css() -> str:
     """The style sheet for `launch`."""
-    return (_HERE / "studio.css").read_text(encoding="utf-8")
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("studio.css", "verify.css"))
 
 
 def js() -> str:

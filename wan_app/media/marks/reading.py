@@ -39,6 +39,7 @@ _SHORT_PICTURE, _PICTURE_SPAN, _FRAMES = 6.0, 2.0, 24
 _SHORT_SOUND, _SOUND_SPAN = 120.0, 27.0
 # Bytes of memory, for this process and each decoder: a 4K film takes less than one.
 _MEMORY = 4 << 30
+_LARGE = 300_000_000  # bytes
 _KINDS = {"mov": "MP4", "matroska": "WebM or MKV", "wav": "WAV", "picture": "picture"}
 
 Part = tuple[str, Any]
@@ -55,18 +56,25 @@ def read(path: Path, keys: InstallKeys, sidecars_dir: Path) -> Iterator[Part]:
         kind=_KINDS.get(footage.kind, footage.kind.upper()), still=footage.still, width=footage.width,
         height=footage.height, seconds=footage.seconds, sound=bool(footage.channels),
     )
-    credentials, heard = _credentials(path, keys), _sound(footage, keys)
-    yield "credentials", credentials
-    yield "sound", heard
     known = Known(keys, sidecars_dir)
-    yield "kept", known.add([credentials.id or ""] if credentials.ours else [], _ids(heard))
-    seen = _picture(footage, keys)
-    yield "picture", seen
-    yield "kept", known.add(_ids(seen), [])
+    steps: list[tuple[str, Callable[[], Any]]] = [
+        ("credentials", lambda: _credentials(path, keys)), ("sound", lambda: _sound(footage, keys)),
+        ("picture", lambda: _picture(footage, keys)),
+    ]
+    if path.stat().st_size > _LARGE:
+        steps.append(steps.pop(0))  # every byte is read for them: what is sooner done comes first
+    for name, look in steps:
+        found = look()
+        yield name, found
+        yield "kept", known.add(*_ids(found))
 
 
-def _ids(found: MarkFound) -> list[str]:
-    return [found.id, *found.others] if found.state == "ours" and found.id else []
+def _ids(found: MarkFound | CredentialsFound) -> tuple[list[str], list[str]]:
+    """Ids of files made here that something was found of: whole ones, and the low digits that a sound has."""
+    if isinstance(found, CredentialsFound):
+        return ([found.id] if found.ours and found.id else []), []
+    ids = [found.id, *found.others] if found.state == "ours" and found.id else []
+    return [one for one in ids if len(one) == 10], [one for one in ids if len(one) == 8]
 
 
 # --- the picture -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from wan_app.media.marks.findings import CredentialsFound, Findings, Kept, MarkFound
@@ -17,6 +18,11 @@ Verdict = Literal[
     "made here", "made here in part", "made here, but the marks disagree", "made by another install",
     "marked, id unreadable", "no mark found",
 ]
+# Not strftime's, which speak the server's language.
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +105,17 @@ class _Case:
         said = {
             "made here": self._made_here,
             "made here in part": lambda: (
-                f"Part of this {self.what} was made here: its mark was read at {found} of {of} places looked at."
+                f"Part of this {self.what} was made here, by AI: its mark was read at {found} of {of} places looked at."
             ),
             "made here, but the marks disagree": lambda: (
                 "Something in it was made here, but its marks disagree: it is not as it was written."
             ),
             "made by another install": lambda: (
-                f"This {self.what} carries the marks of this app, but not of this install: it was made elsewhere."
+                f"This {self.what} was made by AI with this app, but not by this install: its marks are of another one."
             ),
             "marked, id unreadable": lambda: (
-                f"This {self.what} carries a mark of this app that is too worn to be read. Which install made it "
-                "cannot be told."
+                f"This {self.what} was made by AI with this app: it carries a mark, which is too worn to be read. "
+                "Which install made it cannot be told."
             ),
             "no mark found": self._no_mark,
         }
@@ -118,8 +124,8 @@ class _Case:
     def _made_here(self) -> str:
         when = _when(self.kept(self.seen[0] if self.seen else self.heard or self.credentials.id))
         if self.signed_here:
-            return f"This {self.what} was made here{when}, and nothing in it was changed since."
-        return f"This {self.what} was made here{when}. It was copied, re-encoded or edited since."
+            return f"This {self.what} was made here{when}, by AI, and nothing in it was changed since."
+        return f"This {self.what} was made here{when}, by AI. It was copied, re-encoded or edited since."
 
     def _no_mark(self) -> str:
         if self._nothing_read:
@@ -139,11 +145,10 @@ class _Case:
     def _proven(self) -> Iterator[str]:
         for one in self.seen:
             yield f"The picture carries the invisible mark of this install, id {one}.{_facts(self.kept(one))}"
-        if self.heard:
-            same = " too" if self.heard in self.seen else ""
-            yield f"The sound carries {'it' if same else 'the mark of this install'}{same}, id {self.heard}." + (
-                "" if same else _facts(self.kept(self.heard))
-            )
+        if self.heard and self.heard in self.seen:
+            yield "The sound carries the same id."
+        elif self.heard:
+            yield f"The sound carries the mark of this install, id {self.heard}.{_facts(self.kept(self.heard))}"
         if self.picture.state == "other":
             yield "The picture carries a mark of this app that was not made with this install's key."
         elif self.picture.state == "unreadable":
@@ -266,7 +271,12 @@ class _Case:
 
 
 def _when(one: Kept | None) -> str:
-    return f" on {one.created[:10]}" if one and one.created else ""
+    """ " on 22 November 2026", by what is kept."""
+    try:
+        day = date.fromisoformat((one.created or "")[:10]) if one else None
+    except ValueError:
+        day = None
+    return f" on {day.day} {_MONTHS[day.month - 1]} {day.year}" if day else ""
 
 
 def _facts(one: Kept | None) -> str:

@@ -69,10 +69,10 @@ def concluded(name: str, found: Findings, seconds: float = 0.0) -> Verification:
     return Verification(file=shown(name), found=found, opinion=opinion(found), seconds=seconds)
 
 
-def mark_in_words(one: MarkFound) -> str:
-    """A mark's state in a few words."""
+def mark_in_words(one: MarkFound, *, name: bool = True) -> str:
+    """A mark's state in a few words, with its id unless `name` is off."""
     said = {
-        "ours": f"this install's mark, id {one.id}", "other": "a mark of another install",
+        "ours": f"this install's mark{f', id {one.id}' if name else ''}", "other": "a mark of another install",
         "unreadable": "a mark that cannot be read", "none": "no mark found", "absent": "none in this file",
         "unread": "could not be checked",
     }
