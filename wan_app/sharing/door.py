@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Literal
 
 from wan_app.errors import InvalidRequest, WanAppError
@@ -38,13 +39,13 @@ class Door:
         """Whose session this is; without one that holds, the owner where the door is open, else nobody."""
         kind, one = self.sessions.read(cookie) or ("", "") if cookie else ("", "")
         if kind == "o":
-            return OWNER
+            return replace(OWNER, session=True)
         if kind == "g":
             guest = self.guests.get(one)
             if guest.state == "open":
-                return Who("guest", GUEST + one, guest.label)
+                return Who("guest", GUEST + one, guest.label, session=True)
         if kind == "v" and self.mode == "demo":
-            return Who("visitor", VISITOR + one)
+            return Who("visitor", VISITOR + one, session=True)
         return OWNER if self.mode == "open" else None
 
     def enter(self, password: str, address: str) -> str:

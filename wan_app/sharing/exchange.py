@@ -40,7 +40,9 @@ _SPACE_FRAMES = "frame-ancestors 'self' https://huggingface.co https://*.hf.spac
 _DROPPED = (b"access-control-", b"server")
 _YEAR = 31_536_000
 _HALF_AN_ANSWER = ("Caught handled exception", "Response content", "No response returned")
-_ROUTES = ("files", "assets", "static", "gradio_api", "config", "login", "guest", "logout", "metrics", "healthz")
+_ROUTES = (
+    "files", "library", "assets", "static", "gradio_api", "config", "login", "guest", "logout", "metrics", "healthz",
+)
 log = logging.getLogger(__name__)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -41,7 +41,7 @@ class Gate:
     """ASGI application around `app`.
 
     Args:
-        uploads: path of uploads and the size of the largest one, in bytes.
+        uploads: paths of uploads, each with the size of the largest one, in bytes.
         health: raises when the studio can't work; gauges: what is measured at the moment of asking.
     """
 
@@ -49,7 +49,7 @@ class Gate:
     door: Door
     network: Network
     settings: Settings
-    uploads: tuple[str, int]
+    uploads: Mapping[str, int]
     health: Callable[[], dict[str, Any]]
     gauges: Callable[[], list[Sample]]
 
@@ -69,9 +69,9 @@ class Gate:
             return
         caller = self.network.caller(scope)
         scope = self._own_view(scope, caller)
-        body = Body(receive, self.uploads[1] if scope["path"] == self.uploads[0] else _BODY)
+        body = Body(receive, self.uploads.get(scope["path"], _BODY))
         exchange = Exchange(send, scope, caller, self.metrics, space=bool(self.network.space), body=body)
-        exchange.kind = "text" if scope["path"] == self.uploads[0] else exchange.kind
+        exchange.kind = "text" if scope["path"] in self.uploads else exchange.kind
         try:
             answer = await self._answer(scope, caller, body, exchange)
             if answer is not None:
@@ -92,7 +92,8 @@ class Gate:
         """What the gate says itself; None where the application answered."""
         path = scope["path"]
         if path == "/healthz":
-            return await self._healthy()
+            wait = self._wait("request", None, caller)
+            return exchange.turned_away(429, "Too many requests", wait) if wait else await self._healthy()
         if self._root and scope.get("wan_app_bare"):
             return RedirectResponse(self._root + "/", 308)
         if refused := self._refused(scope, caller):
@@ -167,13 +168,14 @@ class Gate:
         """Seconds to wait before a POST of this kind is taken."""
         if scope["method"] != "POST":
             return 0.0
-        if scope["path"] != self.uploads[0]:
+        most = self.uploads.get(scope["path"])
+        if most is None:
             return self._wait("call", who, caller)
         size = _length(scope)
         if size is None:
             raise BadBody(411, "Its size must be said (Content-Length)")
-        if size > self.uploads[1]:
-            raise BadBody(413, f"This is too large: at most {self.uploads[1] / 1e6:.0f} MB")
+        if size > most:
+            raise BadBody(413, f"This is too large: at most {most / 1e6:.0f} MB")
         return self._wait("upload", who, caller) or self._wait("upload_bytes", who, caller, size)
 
     # --- coming in and going out ---------------------------------------------------------------

@@ -112,13 +112,17 @@ def _within(address: str, networks: list[Any]) -> bool:
 
 def _outermost(forwarded: str, peer: str, inner: Callable[[str], bool]) -> str:
     """The address nearest to us that is none of our proxies: those before it can be invented."""
-    for one in reversed([part.strip() for part in forwarded.split(",")]):
-        name = one.removeprefix("[").partition("]")[0] if one.startswith("[") else one
-        if name.count(":") == 1:
-            name = name.partition(":")[0]
-        if _is_address(name) and not inner(name):
-            return name
-    return peer
+    names = [_bare(part.strip()) for part in forwarded.split(",")]
+    known = [name for name in reversed(names) if _is_address(name)]
+    # In a network of one's own everybody may look like a proxy: then the last that was added counts.
+    return next((name for name in known if not inner(name)), known[0] if known else peer)
+
+
+def _bare(address: str) -> str:
+    """Without its port."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def _is_inside(address: str) -> bool:

@@ -23,7 +23,6 @@ class Limit:
 LIMITS = {
     "request": Limit(400, 40),
     "call": Limit(60, 12),
-    "make": Limit(12, 0.2),
     "upload": Limit(24, 0.5),
     "upload_bytes": Limit(300e6, 2e6),
     "door": Limit(20, 0.5),
@@ -32,7 +31,6 @@ LIMITS = {
 OWNER_LIMITS = {
     "request": Limit(20_000, 4000),
     "call": Limit(8000, 2000),
-    "make": Limit(1000, 50),
     "upload": Limit(1000, 20),
     "upload_bytes": Limit(4e9, 100e6),
     "door": Limit(20, 0.5),

@@ -14,11 +14,12 @@ GUEST, VISITOR = "guest:", "visitor:"
 
 @dataclass(frozen=True)
 class Who:
-    """`owner` is what jobs are filed under; `label` what a guest link is called."""
+    """`owner` is what jobs are filed under; `label` what a guest link is called; `session`: by a cookie."""
 
     role: Role
     owner: str
     label: str = ""
+    session: bool = False
 
     @property
     def manages(self) -> bool:

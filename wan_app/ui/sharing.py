@@ -102,7 +102,7 @@ class SharingTab:
             seconds = max(0.0, guest.seconds - guest.used_seconds)
             day = guest.to_json()["expires"][:10]
             return f"<span>Guest until {day}: {left} videos, {seconds:.4g} s left</span>{_LEAVE.format('Leave')}"
-        return _LEAVE.format("Sign out") if me.manages and not self.settings.local else ""
+        return _LEAVE.format("Sign out") if me.manages and me.session else ""
 
 
 def build(services: Services, settings: Settings, me: Any) -> SharingTab:

@@ -106,7 +106,7 @@ class Studio:
 
         return Gate(
             app=inside, door=self.door, network=self._network, settings=self.settings,
-            uploads=(UPLOAD, _FILES * launch.MAX_UPLOAD), health=self._health, gauges=self._gauges,
+            uploads={UPLOAD: _FILES * launch.MAX_UPLOAD}, health=self._health, gauges=self._gauges,
         )
 
     def _health(self) -> dict[str, Any]:
