@@ -201,6 +201,10 @@ class Services:
         """All jobs of the data folder in numbers."""
         return self._ledger.tally()
 
+    def living(self, *, owner: str | None = None) -> list[JobView]:
+        """The jobs of this process that run or wait, the next one first."""
+        return self._queue.living(owner)
+
     def models(self) -> list[dict[str, Any]]:
         """A row for every model, in listing order, with `available` and the `reason` if it is not.
 

@@ -72,6 +72,10 @@ class RememberingServices:
         """As Services.jobs."""
         return [job for job in self.jobs_by_id.values() if owner in (None, job.owner)]
 
+    def living(self, *, owner: str | None = None) -> list[JobView]:
+        """As Services.living."""
+        return [job for job in self.jobs(owner=owner) if not job.ended]
+
     def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
         """As Services.cancel, at once."""
         self.jobs_by_id[job_id] = replace(self.job(job_id, owner=owner), state="cancelled")

@@ -135,6 +135,14 @@ class JobQueue:
             waits = self._waits()
             return [self._seen(self._live[row.id], waits) if row.id in self._live else row for row in rows]
 
+    def living(self, owner: str | None = None) -> list[JobView]:
+        """The jobs of this process that have not ended, in their order: the one that runs, then those that wait."""
+        with self._changed:
+            waits = self._waits()
+            order = [one for one in (self._running, *self._line.ids()) if one in self._live]
+            found = [self._seen(self._live[one], waits) for one in order]
+        return [job for job in found if not job.ended and owner in (None, job.owner)]
+
     def lives(self, job_id: str) -> bool:
         """Whether this process answers for the job."""
         with self._changed:

@@ -58,7 +58,7 @@ def running(job: JobView) -> str:
 
 def progress_lines(event: JobEvent | None, verb: str = "Drawing") -> str:
     """What a job does just now, how long it still takes, and a bar."""
-    return bar(*_progress(event, verb))
+    return bar(*progress(event, verb))
 
 
 def bar(title: str, note: str, share: float) -> str:
@@ -153,12 +153,13 @@ def cached_url(path: str) -> str:
     return f"gradio_api/file={quote(path)}"
 
 
-def _progress(event: JobEvent | None, verb: str) -> tuple[str, str, float]:
+def progress(event: JobEvent | None, verb: str = "Drawing") -> tuple[str, str, float]:
     """(what, detail, share of the bar) of an event."""
     if isinstance(event, Queued):
+        begins = f"begins in about {duration(event.eta)}" if event.eta else ""
         if event.position <= 0:
-            return "Next in line", "", 0.0
-        return f"Waiting, {event.position} before you", "", 0.0
+            return "Next in line", begins, 0.0
+        return f"Waiting, {event.position} before you", begins, 0.0
     if isinstance(event, Downloading):
         share = event.done / event.total if event.total else 0.0
         return "Downloading the model", f"{event.done / 1e9:.1f} of {event.total / 1e9:.1f} GB", share * _LOADING

@@ -45,6 +45,7 @@ class Page:
     session: Any
     timer: Any
     table: Any  # of the models, on the About tab
+    queue_timer: Any  # of the list of what waits
     warmed: bool = False
 
     # What an event may change. Gradio makes every output anew at each event, changed or not, so
@@ -53,7 +54,7 @@ class Page:
     def stage_outputs(self) -> list[Any]:
         """The stage, the clock, and what follows a job in the tabs."""
         one = self.stage
-        shown = [one.card, one.actions, one.download, one.details, one.facts, self.timer]
+        shown = [one.card, one.actions, one.download, one.details, one.facts, self.timer, self.queue_timer]
         return shown + [part for panel in self.panels for part in (panel.generate, panel.cancel, panel.fields["seed"])]
 
     def example_outputs(self, panel: Panel) -> list[Any]:
@@ -117,7 +118,7 @@ class Page:
         shown: Updates = {self.session: {"job": job_of(session) or None}}
         shown |= self.refresh([panel.fields["model"].value for panel in self.panels])
         for panel, form in zip(self.panels, forms):
-            shown |= self._restore(panel, form)
+            shown |= self.restore(panel, form)
         try:
             job = self._job(session) if job_of(session) else self._living()
         except JobNotFound:
@@ -126,7 +127,7 @@ class Page:
             return shown | self._stage(card.failed_with(error), live=True)
         if job is None:
             return shown
-        return shown | {self.session: {"job": job.id}} | (self._show(job) if job.ended else self._live(job))
+        return shown | self.stage_of(job)
 
     def on_last_frame(self, session: Any) -> Updates:
         """The last frame of the video on the stage becomes the first picture of the Image tab."""
@@ -187,19 +188,26 @@ class Page:
     # --- pieces -----------------------------------------------------------------------------
 
     def _submit(self, make: Callable[[], Any]) -> Updates:
+        """Queue what is asked for. What is being made stays on the stage; the new one is in the list below."""
         try:
             owner = who().owner
+            working = self._living()
             job = self.services.job(self.services.submit(make(), owner=owner), owner=owner)
         except Exception as error:
             return self._failed(error)
-        return self._live(job) | {self.session: {"job": job.id}}
+        return self.stage_of(working or job)
+
+    def stage_of(self, job: JobView) -> Updates:
+        """The stage with a job on it, as it stands."""
+        return {self.session: {"job": job.id}} | (self._show(job) if job.ended else self._live(job))
 
     def _job(self, session: Any) -> JobView:
         return self.services.job(job_of(session), owner=who().owner)
 
     def _living(self) -> JobView | None:
-        """The newest job that waits or works: a browser which knows of none takes it up."""
-        return next((job for job in reversed(self.services.jobs(owner=who().owner)) if not job.ended), None)
+        """The first job that works or waits, if it makes a video: a browser which knows of none takes it up."""
+        jobs = self.services.living(owner=who().owner)
+        return next((job for job in jobs if not job.request.sound_only), None)
 
     def _live(self, job: JobView) -> Updates:
         return self._stage(card.running(job), live=True)
@@ -239,8 +247,10 @@ class Page:
             self.stage.actions: gr.update(visible=False),
             self.stage.details: gr.update(visible=False),
         }
+        if live:
+            updates[self.queue_timer] = gr.Timer(active=True)
         for panel in self.panels:
-            updates[panel.generate] = gr.update(interactive=not live)
+            updates[panel.generate] = "Add to the queue" if live else "Generate"
             updates[panel.cancel] = gr.update(visible=live)
         return updates
 
@@ -293,7 +303,7 @@ class Page:
             updates[panel.notice] = self.catalogue.notice(self.catalogue.chosen(panel.mode, model))
         return updates
 
-    def _restore(self, panel: Panel, form: Any) -> Updates:
+    def restore(self, panel: Panel, form: Any) -> Updates:
         """The form as it was left, as far as it still makes sense for its model."""
         if not isinstance(form, dict):
             return {}

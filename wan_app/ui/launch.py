@@ -23,6 +23,7 @@ from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.parts import html
 from wan_app.ui.sharing import SharingTab
+from wan_app.ui.waiting import Waiting
 
 if TYPE_CHECKING:
     from wan_app.services import Services
@@ -35,7 +36,7 @@ _DELETE_CACHE = (600, 7200)
 _BROWSER_SECRET = "wan-app-browser-state"
 # Seconds between looks at a living job; each costs the server 8 ms of CPU (measured).
 _TICK = 0.5
-_DOWNLOAD_TICK = 1.0
+_DOWNLOAD_TICK = _QUEUE_TICK = 1.0
 # For every event of the page: not part of the public API, no queue of Gradio's, no spinner of its own.
 _QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -60,7 +61,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             shown = stage.build()
         page = Page(
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
-            timer=gr.Timer(_TICK, active=False), table=table,
+            timer=gr.Timer(_TICK, active=False), table=table, queue_timer=gr.Timer(_QUEUE_TICK, active=False),
         )
         _wire(page, demo)
         _wire_sharing(shared, demo)
@@ -103,6 +104,7 @@ def _wire(page: Page, demo: gr.Blocks) -> None:
     forms = [_wire_panel(page, panel) for panel in page.panels]
     page.timer.tick(page.on_tick, session, shown, trigger_mode="once", **_QUIET)
     _wire_voices(page, demo)
+    _wire_waiting(page, demo)
     page.stage.again.click(page.on_again, session, [session, *shown], **_QUIET)
     page.stage.last_frame.click(page.on_last_frame, session, page.last_frame_outputs(), **_QUIET)
     loaded = demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
@@ -164,6 +166,14 @@ def _wire_voices(page: Page, demo: gr.Blocks) -> None:
         panel.fields[f"voice{slot}"].change(None, None, one.card, js="() => ''", api_visibility="private")
     hearing.timer.tick(hearing.on_tick, known, shown, trigger_mode="once", **_QUIET)
     demo.load(hearing.on_load, known, shown, **_QUIET)
+
+
+def _wire_waiting(page: Page, demo: gr.Blocks) -> None:
+    """The events of the list of what waits."""
+    queue = Waiting(page=page, listed=page.stage.waiting, timer=page.queue_timer)
+    page.queue_timer.tick(queue.on_tick, page.session, queue.outputs(), trigger_mode="once", **_QUIET)
+    queue.listed.click(queue.on_click, page.session, queue.click_outputs(), **_QUIET)
+    demo.load(queue.on_tick, page.session, queue.outputs(), **_QUIET)
 
 
 def _wire_sharing(tab: SharingTab, demo: gr.Blocks) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from wan_app.ui import card, examples
+from wan_app.ui import card, examples, waiting
 from wan_app.ui.parts import html
 
 
@@ -22,6 +22,7 @@ class Stage:
     last_frame: Any
     details: Any
     facts: Any
+    waiting: Any
 
 
 def build() -> Stage:
@@ -36,4 +37,5 @@ def build() -> Stage:
             last_frame = gr.Button("Use last frame as first image", size="md", min_width=160, elem_id="last-frame")
         with gr.Accordion("Details", open=False, visible=False, elem_id="details") as details:
             facts = gr.JSON(show_label=False, container=False, open=True, max_height=360)
-    return Stage(shown, actions, download, again, last_frame, details, facts)
+        queue = waiting.build()
+    return Stage(shown, actions, download, again, last_frame, details, facts, queue)
