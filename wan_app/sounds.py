@@ -11,6 +11,7 @@ from wan_app.families.spec import ModelSpec
 from wan_app.families.speech import registry
 from wan_app.families.speech.base import Speaker
 from wan_app.families.speech.lines import Line, spoken_lines
+from wan_app.media.loudness import audible
 from wan_app.media.samples import UNDER_SPEECH
 from wan_app.media.sound import Sound, at_loudness, fit, mix, read_soundtrack
 from wan_app.runtime.models import ModelManager
@@ -78,7 +79,7 @@ def composed(
     notes: list[str] = []
     own = speech
     if output.audio is not None and output.sample_rate:
-        own = Sound(output.audio, output.sample_rate)
+        own = Sound(audible(output.audio, output.sample_rate), output.sample_rate)
     elif speech is not None:
         notes.append("The speech is laid over the picture: lips do not follow it")
         if speech.seconds > seconds + 0.05:

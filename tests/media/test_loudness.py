@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.media.conftest import voice
-from wan_app.media.loudness import CEILING, at_loudness, limited, loudness
+from wan_app.media.loudness import CEILING, MAKE_UP_DB, TARGET_LUFS, at_loudness, audible, limited, loudness
 
 
 def ebur128(file: Path) -> float:
@@ -70,3 +70,14 @@ def test_the_limiter_turns_peaks_down_and_leaves_the_rest() -> None:
     # Both channels alike, or a peak on one side would move the sound to the other.
     assert held[1, 24_010] / loud[1, 24_010] == pytest.approx(held[0, 24_010] / loud[0, 24_010], rel=1e-5)
     assert held[1, 24_010] < 0.5 * loud[1, 24_010]
+
+
+@pytest.mark.parametrize("quieter", [0, 6, 30])
+def test_quiet_sound_is_raised_by_so_much_and_no_more(quieter: int) -> None:
+    sound = at_loudness(voice()[None], 16_000) * np.float32(10 ** (-quieter / 20))
+    before, after = loudness(sound, 16_000), loudness(audible(sound, 16_000), 16_000)
+    assert before is not None and after is not None
+    assert after == pytest.approx(min(TARGET_LUFS, before + MAKE_UP_DB), abs=0.4)
+    loud = at_loudness(voice()[None], 16_000, TARGET_LUFS + 2)
+    assert audible(loud, 16_000) is loud
+    assert not audible(np.zeros((1, 16_000), np.float32), 16_000).any()

@@ -10,6 +10,7 @@ TARGET_LUFS = -16.0
 CEILING = 0.89
 # Beyond this it is noise that would be made louder.
 MAX_GAIN_DB = 40.0
+MAKE_UP_DB = 12.0
 _LOOK_AHEAD = 0.005  # seconds in which a peak is turned down, too short to be heard
 
 
@@ -43,6 +44,18 @@ def at_loudness(samples: np.ndarray, sample_rate: int, target: float = TARGET_LU
         gain = min(target - now, MAX_GAIN_DB)
         louder = limited(louder * np.float32(10 ** (gain / 20)), sample_rate)
     return louder
+
+
+def audible(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """float32 (channels, samples) that may be too quiet, raised towards the target; never made quieter.
+
+    By 12 dB at most: more would make a calm place as loud as a conversation.
+    """
+    now = loudness(samples, sample_rate)
+    if now is None or now >= TARGET_LUFS:
+        return samples
+    gain = min(TARGET_LUFS - now, MAKE_UP_DB)
+    return limited(samples * np.float32(10 ** (gain / 20)), sample_rate)
 
 
 def limited(samples: np.ndarray, sample_rate: int) -> np.ndarray:
