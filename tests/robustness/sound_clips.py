@@ -70,7 +70,7 @@ def noise(seconds: float) -> np.ndarray:
 
 
 def _places(*, seed: int, each: int = 1) -> Iterator[tuple[str, Clip]]:
-    """Clips of the bundled model's world, 2 s at 16 kHz: two voices for each one of every place."""
+    """Clips of the bundled model's world, 2 s at 16 kHz: two voices for each one of every place, the quietest."""
     import torch
 
     from wan_app.likeness.vocoder import SAMPLE_RATE, synthesise
@@ -82,8 +82,11 @@ def _places(*, seed: int, each: int = 1) -> Iterator[tuple[str, Clip]]:
     waves = synthesise(clip_sound(scenes), generator).clamp(-1, 1).numpy()
     talks = (scenes.classes["action"] == ACTIONS.index("talk")).numpy()
     place = scenes.classes["place"].numpy()
-    kinds = {"babble": np.flatnonzero(talks)[: 2 * each]}
-    kinds |= {name: np.flatnonzero(~talks & (place == index))[:each] for index, name in enumerate(PLACES)}
+    quietest = np.argsort(waves.std(axis=1))
+    kinds = {"babble": quietest[talks[quietest]][: 2 * each]}
+    kinds |= {
+        name: quietest[(~talks & (place == index))[quietest]][:each] for index, name in enumerate(PLACES)
+    }
     for name, rows in kinds.items():
         for number, row in enumerate(rows):
             yield f"{name} {number + 1}" if len(rows) > 1 else name, (waves[row][None], SAMPLE_RATE)

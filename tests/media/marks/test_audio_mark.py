@@ -141,7 +141,9 @@ def test_a_pause_stays_a_pause() -> None:
 def test_a_peak_stays_below_one() -> None:
     loud = hiss(3)
     loud /= np.abs(loud).max()
-    assert np.abs(mark_audio(loud, 16_000, IDENTITY, KEY)).max() <= 1
+    marked = mark_audio(loud, 16_000, IDENTITY, KEY)
+    assert np.abs(marked).max() <= 1 and 20 * abs(np.log10(np.std(marked) / np.std(loud))) < 0.7
+    assert read_audio_mark(marked, 16_000, [KEY]).id_low == LOW
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from wan_app.media.loudness import limited
 from wan_app.media.marks import payload
 from wan_app.media.marks.sound_carriers import (
     BAND,
@@ -79,8 +80,7 @@ class _Found(NamedTuple):
 def mark_audio(samples: np.ndarray, rate: int, identity: int, key: bytes, *, strength: float = 1.0) -> np.ndarray:
     """float32 (channels, n): `samples`, float (channels, n) at `rate` Hz, marked with the low 32 bits of `identity`.
 
-    What is not finite becomes silence; where the mark would push a peak above 1, all is made that much
-    softer. Silence comes back as it is.
+    What is not finite becomes silence, which comes back as it is; peaks that would rise above 1 are turned down.
 
     strength: 1 is inaudible; more for a sound that could not be read back.
     """
@@ -94,10 +94,7 @@ def mark_audio(samples: np.ndarray, rate: int, identity: int, key: bytes, *, str
     gains = _gains(power, hiss, carriers().pattern(code), strength)
     added = at_rate(_difference(low, gains, hiss), RATE, rate)[:, : marked.shape[1]]
     marked[:, : added.shape[1]] += added  # rates that divide badly: one sample less
-    peak = max(float(marked.max()), -float(marked.min()))
-    if peak > 1:
-        marked /= peak
-    return marked
+    return limited(marked, rate) if max(float(marked.max()), -float(marked.min())) > 1 else marked
 
 
 def read_audio_mark(samples: np.ndarray, rate: int, keys: Sequence[bytes]) -> AudioMarkReading:
