@@ -103,13 +103,15 @@ def test_with_a_person(services: Services, settings: Settings, face: Path) -> No
     assert stored.stem in said and "Maria" not in said and "cat in the park" not in said
 
 
-def test_the_voice_alone(services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = made(services, replace(SPOKEN, sound_only=True))
-    assert result.file.suffix == ".wav" and result.width == 0
+@pytest.mark.parametrize("model", ["pocket", "wan2.1-vace-1.3b"])
+def test_the_voice_alone(services: Services, settings: Settings, model: str) -> None:
+    result = made(services, replace(SPOKEN, model=model, sound_only=True))
+    assert result.file.suffix == ".wav" and result.width == 0 and result.watermark_id
     check_marks(result.file, result.watermark_id, settings)
-    if not any("mark" in note for note in result.notes):
-        assert result.watermark_id
-        assert sound_id(result.file, InstallKeys.of(settings)) == result.watermark_id[2:]
+    assert sound_id(result.file, InstallKeys.of(settings)) == result.watermark_id[2:]
+    # Whose voice it is: the model's own, or that of the one who speaks for it.
+    maker = "pocket" if model == "pocket" else "pocket-tts"
+    assert read_credentials(result.file, InstallKeys.of(settings)).model == maker
 
 
 def test_a_job_that_another_process_takes_up(settings: Settings) -> None:

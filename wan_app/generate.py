@@ -138,10 +138,13 @@ def marks_of(request: GenerationRequest, settings: Settings) -> Marks:
         StorageError, InvalidRequest: this install's keys, or the user's own certificate, cannot be used.
     """
     spec = registry.get(request.model)
+    speech = speech_registry.get() if sounds.speech_wanted(request, spec) else None
+    maker = speech if speech and request.sound_only else spec
     people = [Person.of(one) for one in request.characters]
     facts = Facts(
-        watermark_id=unused_id(settings.sidecars_dir), created=now(), model=spec.id, model_title=spec.title,
-        model_revision=spec.revision, mode=request.mode, consent_id=request.consent_id,
+        watermark_id=unused_id(settings.sidecars_dir), created=now(), model=maker.id, model_title=maker.title,
+        model_revision=spec.revision if maker is spec else None, speech=speech.id if speech else None,
+        mode=request.mode, consent_id=request.consent_id,
         faces=tuple(face for one in people for face in one.faces),
         voices=tuple(one.voice for one in people if one.voice),
     )

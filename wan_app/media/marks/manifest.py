@@ -19,7 +19,8 @@ _TEXT = 200  # characters of anything that a stranger's manifest says
 class Facts:
     """What the credentials state; no name, no prompt, no folder.
 
-    `created` is UTC in ISO 8601; `faces` and `voices` are sha256 of the references, in hexadecimal.
+    `model` made the picture (or the sound, if that is all), `speech` the words over it. `created` is UTC in
+    ISO 8601; `faces` and `voices` are sha256 of the references, in hexadecimal.
     """
 
     watermark_id: str
@@ -27,6 +28,7 @@ class Facts:
     model: str
     model_title: str
     model_revision: str | None = None
+    speech: str | None = None
     mode: str
     consent_id: str | None = None
     faces: tuple[str, ...] = ()
@@ -71,7 +73,8 @@ def _assertions(facts: Facts, sound_marked: bool) -> Iterator[tuple[str, dict[st
         yield "c2pa.soft-binding", _binding(AUDIO_MARK, facts.watermark_id[2:])
     yield GENERATION, {
         "app": "wan-app", "version": wan_app.__version__, "model": facts.model, "mode": facts.mode,
-        "revision": facts.model_revision, "time": facts.created, "watermark_id": facts.watermark_id,
+        "revision": facts.model_revision, "speech": facts.speech, "time": facts.created,
+        "watermark_id": facts.watermark_id,
     }  # fmt: skip
     if facts.faces or facts.voices:
         yield CONSENT, {
