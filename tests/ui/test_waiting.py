@@ -39,17 +39,19 @@ def click(queue: Waiting, act: str, job: str = "job-2") -> Any:
 
 
 def test_each_job_says_where_it_stands_and_when_it_begins(jobs: list[JobView]) -> None:
-    shown = listing(jobs, "job-1")
+    shown = listing(jobs, "another")
     assert "a &lt;fox&gt;" in shown and "<fox>" not in shown
     assert "Drawing, step 1 of 4 · about 3 s left" in shown
     assert "Waiting, 2 before you · begins in about 3 min 0 s" in shown
     assert shown.count("<li") == 3 and shown.count('data-act="front"') == 2
     assert shown.count('data-act="cancel"') == 1 and shown.count('data-act="remove"') == 2
-    assert shown.count(">Watch<") == 2  # not the one that is on the stage already
+    assert shown.count(">Watch<") == 3
 
 
 def test_what_the_stage_says_is_not_said_twice(jobs: list[JobView]) -> None:
-    assert listing(jobs[:1], "job-1") == "" == listing([], "job-1")
+    assert listing(jobs[:1], "job-1") == "" == listing([], "job-1") == listing(jobs[1:2], "job-2")
+    assert "fox" not in listing(jobs, "job-1") and listing(jobs, "job-1").count("<li") == 2
+    assert listing(jobs, "job-2").count("<li") == 3 and listing(jobs, "job-2").count(">Watch<") == 2
     assert "Watch" in listing(jobs[:1], "another")
 
 

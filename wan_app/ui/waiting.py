@@ -28,12 +28,18 @@ element.addEventListener('click', (event) => {
   if (button) trigger('click', {act: button.dataset.act, job: button.dataset.job});
 });
 """
+# Lines in a square of 16; arrows and the like are in too few fonts.
+_SIGNS = {
+    "front": "M3 3h10M8 14V6.5M5 9.5l3-3 3 3", "up": "M8 13V4M4.5 7.5L8 4l3.5 3.5",
+    "down": "M8 3v9M4.5 8.5L8 12l3.5-3.5",
+    "duplicate": "M6 6h7v7H6zM10 3.5H3.5V10", "cross": "M4 4l8 8M12 4l-8 8",
+}
 # What can be done with a job that waits, and with the one that runs: (act, sign, words).
 _WAITING = (
-    ("front", "⤒", "Make it next"), ("up", "↑", "Earlier"), ("down", "↓", "Later"),
-    ("duplicate", "⧉", "Once more, with a new seed"), ("remove", "✕", "Remove from the queue"),
+    ("front", "front", "Make it next"), ("up", "up", "Earlier"), ("down", "down", "Later"),
+    ("duplicate", "duplicate", "Once more, with a new seed"), ("remove", "cross", "Remove from the queue"),
 )
-_RUNNING = (("duplicate", "⧉", "Once more, with a new seed"), ("cancel", "✕", "Cancel"))
+_RUNNING = (("duplicate", "duplicate", "Once more, with a new seed"), ("cancel", "cross", "Cancel"))
 
 
 def build() -> Any:
@@ -48,19 +54,21 @@ def listing(jobs: Sequence[JobView], shown: str, told: str = "") -> str:
         shown: id of the job on the stage.
         told: what went wrong with the last wish, as HTML.
     """
-    if not told and not [job for job in jobs if job.id != shown]:
+    others = [job for job in jobs if job.id != shown or job.state != "running"]
+    if not told and not [job for job in others if job.id != shown]:
         return ""
-    rows = "".join(_row(job, first=not place, shown=job.id == shown) for place, job in enumerate(jobs))
+    rows = "".join(_row(job, shown=job.id == shown) for job in others)
     return f'<section class="queue" aria-label="Queue"><h3>Queue</h3>{told}<ol>{rows}</ol></section>'
 
 
-def _row(job: JobView, *, first: bool, shown: bool) -> str:
+def _row(job: JobView, *, shown: bool) -> str:
     title, note, _ = card.progress(job.event)
     what = "voice test" if job.request.sound_only else job.request.prompt
     acts = _RUNNING if job.state == "running" else _WAITING
     buttons = "".join(
         f'<button type="button" data-act="{act}" data-job="{escape(job.id)}" title="{words}" '
-        f'aria-label="{words}: {escape(what[:60])}">{sign}</button>'
+        f'aria-label="{words}: {escape(what[:60])}"><svg viewBox="0 0 16 16" aria-hidden="true">'
+        f'<path d="{_SIGNS[sign]}"/></svg></button>'
         for act, sign, words in acts
     )
     said = " · ".join(filter(None, (title, note)))
