@@ -24,10 +24,11 @@ from wan_app.families.speech import weights as speech_weights
 from wan_app.families.weights import licences
 from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
+from wan_app.library.library import Library
 from wan_app.media.inputs import InputStore
 from wan_app.media.label import label_for
-from wan_app.media.marks.verify import Verification
 from wan_app.media.marks.credentials import ready_keys
+from wan_app.media.marks.verify import Verification
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
 from wan_app.runtime import leftovers, receipts
@@ -40,16 +41,16 @@ from wan_app.runtime.queue import JobQueue
 from wan_app.runtime.takeover import Takeover
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
-from wan_app.sounds import speech_demanded, speech_wanted
-from wan_app.types import Downloaded, GenerationRequest, JobEvent, Queued, Reporter
 from wan_app.sharing.guests import Guests
 from wan_app.sharing.store import Store
 from wan_app.sharing.who import GUEST, VISITOR
+from wan_app.sounds import speech_demanded, speech_wanted
+from wan_app.types import Downloaded, GenerationRequest, JobEvent, Queued, Reporter
 
 RECIPE = "wan_app.generate:open_recipe"
+log = logging.getLogger(__name__)
 # How often a job of another process on the same data folder is looked at.
 _FOREIGN_POLL = 0.5
-log = logging.getLogger(__name__)
 
 
 class Services:
@@ -71,6 +72,10 @@ class Services:
         self._inputs = InputStore(settings.inputs_dir)
         self._consent = ConsentLedger(settings.consent_file, days=settings.consent_days)
         self.checks = Checking(settings, self._consent)
+        self.library = Library(
+            settings, self._ledger, inputs=self._inputs, consent=self._consent, server=self._lifeline.token,
+            remove=lambda job_id, owner: self.remove(job_id, owner=owner),
+        )
         self._worker = worker or ProcessWorker(settings, RECIPE, server=self._lifeline.token)
         self._queue = JobQueue(settings, self._ledger, self._worker, lasting=lasting)
         self._downloads = Downloads(self._fetch)
@@ -79,6 +84,7 @@ class Services:
         if lasting:
             leftovers.sweep(settings, self._unfinished)
             self._takeover.start()
+            self.library.quota.start()
 
     def submit(self, request: GenerationRequest, *, owner: str = "local", out: Path | None = None) -> str:
         """Check a request, keep its pictures and sounds, write it to the ledger, queue it; return the job id.
@@ -94,7 +100,8 @@ class Services:
         if out:
             check_writable(out)
         spec = registry.get(request.model)
-        resolved = spec.resolve(request)
+        casting = self.library.casting(request, owner, spec)
+        resolved = spec.resolve(casting.request)
         if (resolved.mode == "reference" or resolved.characters) and resolved.consent is not True:
             raise InvalidRequest(
                 "consent", "no consent",
@@ -122,8 +129,12 @@ class Services:
             job = JobView(
                 id=job_id, owner=owner, state="queued", mode=resolved.mode, model=spec.id, created=now(),
                 request=replace(settled.request, consent_id=self._consent.record(people, owner) if people else None),
-                out=path, notes=settled.notes,
+                out=path, notes=casting.notes + settled.notes,
             )
+            log.info("job queued", extra={
+                "job": job_id, "mode": job.mode, "model": job.model, "prompt": resolved.prompt,
+                "role": owner.partition(":")[0], "seconds": round(seconds, 3),
+            })
             return self._queue.submit(job, self._lifeline.token)
 
     def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
@@ -133,10 +144,6 @@ class Services:
 
         Raises:
             JobNotFound: also for a job of another owner.
-            log.info("job queued", extra={
-                "job": job_id, "mode": job.mode, "model": job.model, "prompt": resolved.prompt,
-                "role": owner.partition(":")[0], "seconds": round(seconds, 3),
-            })
             InvalidRequest: another process on the same data folder runs it.
         """
         job = self.job(job_id, owner=owner)
@@ -180,6 +187,7 @@ class Services:
         receipts.remove(receipt_file(self.settings, job_id))
         (self.settings.logs_dir / f"{job_id}.log").unlink(missing_ok=True)
         self._queue.forget(job_id)
+        self.library.forget(job)
 
     def job(self, job_id: str, *, owner: str = "local") -> JobView:
         """The job as it stands. Raises JobNotFound, also for a job of another owner."""
@@ -328,10 +336,22 @@ class Services:
         `lasting` they fail with the reason."""
         self._takeover.close()
         self.checks.close()
+        self.library.close()
         self._downloads.close()
         self._queue.close()
         self._lifeline.close()
         self._ledger.close()
+
+    @cached_property
+    def guests(self) -> Guests:
+        """The guest links; opened when somebody asks for them."""
+        return Guests(Store(self.settings.sharing_file))
+
+    def _admitted(self, owner: str, seconds: float) -> AbstractContextManager[None]:
+        """Around the queueing of a job: guests and visitors have quotas. Raises InvalidRequest."""
+        if not owner.startswith((GUEST, VISITOR)):
+            return nullcontext()
+        return self.guests.admitted(owner, seconds, lambda: sum(not job.ended for job in self._queue.jobs(owner)))
 
     def _fetch(self, model_id: str, report: Reporter) -> Downloaded:
         from wan_app.families.weights import download
@@ -344,17 +364,6 @@ class Services:
             speech_weights.locate(speech_registry.get(), self.settings)
         if spec.native_audio or not request.sound_only:
             weights.locate(spec, self.settings, request.weights)
-    @cached_property
-    def guests(self) -> Guests:
-        """The guest links; opened when somebody asks for them."""
-        return Guests(Store(self.settings.sharing_file))
-
-    def _admitted(self, owner: str, seconds: float) -> AbstractContextManager[None]:
-        """Around the queueing of a job: guests and visitors have quotas. Raises InvalidRequest."""
-        if not owner.startswith((GUEST, VISITOR)):
-            return nullcontext()
-        return self.guests.admitted(owner, seconds, lambda: sum(not job.ended for job in self._queue.jobs(owner)))
-
             loras.check(loras.with_preset(request, spec, self.settings).loras, spec)
 
     def _absolute(self, request: GenerationRequest) -> GenerationRequest:

@@ -23,7 +23,7 @@ from wan_app.sharing.metrics import Sample
 from wan_app.sharing.network import Network
 from wan_app.sharing.server import Server
 from wan_app.sharing.store import Store
-from wan_app.ui import examples, launch
+from wan_app.ui import examples, keepsakes, launch
 from wan_app.ui.belongings import Belongings
 from wan_app.ui.bodies import Endpoint, Endpoints
 from wan_app.ui.files import PREFIX, Files
@@ -98,15 +98,17 @@ class Studio:
             gradio, endpoints=endpoints_of(self._demo), belongings=Belongings(), cache=Path(get_upload_folder()),
             public=examples.FOLDER if examples.stored() else None,
         )
-        files = Files(self.services)
+        ours: dict[str, Any] = {PREFIX: Files(self.services), keepsakes.PREFIX: keepsakes.Keepsakes(self.services)}
 
         async def inside(scope: Any, receive: Any, send: Any) -> None:
-            mine = scope["type"] == "http" and scope["path"].startswith(PREFIX)
-            await (files if mine else guard)(scope, receive, send)
+            path = scope["path"] if scope["type"] == "http" else ""
+            found = next((one for prefix, one in ours.items() if path.startswith(prefix)), guard)
+            await found(scope, receive, send)
 
         return Gate(
             app=inside, door=self.door, network=self._network, settings=self.settings,
-            uploads={UPLOAD: _FILES * launch.MAX_UPLOAD}, health=self._health, gauges=self._gauges,
+            uploads={UPLOAD: _FILES * launch.MAX_UPLOAD, keepsakes.IMPORT: keepsakes.MAX_ARCHIVE},
+            health=self._health, gauges=self._gauges,
         )
 
     def _health(self) -> dict[str, Any]:

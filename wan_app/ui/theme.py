@@ -90,7 +90,7 @@ def theme() -> Base:
 
 def css() -> str:
     """The style sheet for `launch`."""
-    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("studio.css", "verify.css"))
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("studio.css", "library.css", "verify.css"))
 
 
 def js() -> str:

@@ -1,0 +1,90 @@
+"""A finished video's settings, back in the form that can make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from wan_app.types import Character, GenerationRequest
+from wan_app.ui.panel import Panel
+
+if TYPE_CHECKING:
+    from wan_app.runtime.job import JobView
+    from wan_app.ui.handlers import Page, Updates
+
+_SLOT = re.compile(r"character\d+")
+
+
+def into_form(page: Page, job: JobView, cast: Container[str]) -> Updates:
+    """Everything of a job's request in its tab, which comes to the front.
+
+    Args:
+        cast: names that need no pictures in the form, for the prompt alone brings them.
+    """
+    panel = next(panel for panel in page.panels if panel.mode == job.mode)
+    people = [one for one in job.request.characters if one.name not in cast]
+    request = _in_slots(job.request, people)
+    seed = job.result.seed if job.result and job.request.seed is not None else None
+    updates = page.restore(panel, _form(request, seed)) | {page.tabs: gr.Tabs(selected=panel.mode)}
+    fields = {"soundtrack_mode": request.soundtrack_mode, **_files(panel, request, people)}
+    updates |= {panel.fields[name]: value for name, value in fields.items() if name in panel.fields}
+    if panel.mode == "reference":
+        updates |= _slots(panel, len(people))
+    return updates
+
+
+def lent(file: Path | None) -> str | None:
+    """A copy of an input in Gradio's cache, from where the page may show it and send it back."""
+    if file is None or not file.is_file():
+        return None
+    folder = Path(get_upload_folder()).resolve() / hashlib.sha256(file.name.encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{'picture' if file.suffix == '.png' else 'recording'}{file.suffix}"
+    if not target.is_file():
+        shutil.copyfile(file, target)
+    return str(target)
+
+
+def _in_slots(request: GenerationRequest, people: Sequence[Character]) -> GenerationRequest:
+    """The words with the names of the form's slots for people who had other names."""
+    prompt, say = request.prompt, request.say
+    for number, one in enumerate(people, 1):
+        if not _SLOT.fullmatch(one.name):
+            name = rf"(?<!\w){re.escape(one.name)}(?!\w)"
+            prompt, say = (re.sub(name, f"character{number}", text) for text in (prompt, say))
+    return replace(request, prompt=prompt, say=say)
+
+
+def _form(request: GenerationRequest, seed: int | None) -> dict[str, Any]:
+    """As the browser keeps a form (`panel.KEPT`); no seed means a new one each time."""
+    return {
+        "prompt": request.prompt, "negative_prompt": request.negative_prompt, "say": request.say,
+        "model": request.model, "size": f"{request.width}x{request.height}", "seconds": request.seconds,
+        "random_seed": seed is None, "seed": seed or 0, "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+    }
+
+
+def _files(panel: Panel, request: GenerationRequest, people: Sequence[Character]) -> dict[str, Any]:
+    """Pictures and sounds for a panel's fields; what it had before goes."""
+    found: dict[str, Any] = dict.fromkeys(panel.uploads)
+    found |= {"image": lent(request.image), "last_image": lent(request.last_image),
+              "soundtrack": lent(request.soundtrack)}
+    for number, one in enumerate(people, 1):
+        found[f"faces{number}"] = [path for path in map(lent, one.faces) if path] or None
+        found[f"voice{number}"] = lent(one.voice)
+    return found
+
+
+def _slots(panel: Panel, people: int) -> Updates:
+    opened = max(1, min(people, len(panel.slots)))
+    updates: Updates = {slot: gr.update(visible=number <= opened) for number, slot in enumerate(panel.slots, 1)}
+    return updates | {panel.opened: opened}
