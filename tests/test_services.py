@@ -420,6 +420,98 @@ def test_kill_right_after_submit_keeps_the_row(settings):
     after.close()
 
 
+def test_a_studio_goes_on_with_the_jobs_of_one_that_was_killed(settings, worker, monkeypatch):
+    monkeypatch.setattr(services_module.weights, "locate", lambda *_: None)
+    before = Services(settings, worker=worker, lasting=True)
+    running, waiting = (before.submit(replace(TEXT, prompt=prompt)) for prompt in ("wait", "later"))
+    until(lambda: before.job(running).state == "running")
+    before._lifeline._file.close()  # what the system does when the process is gone
+    listing = Services(settings, worker=fakes.ScriptedWorker())  # as `jobs` on the command line
+    assert [job.state for job in listing.jobs()] == ["running", "queued"]
+    listing.close()
+    helper = fakes.ScriptedWorker()
+    helper.go_on.set()
+    after = Services(settings, worker=helper, lasting=True)
+    assert isinstance(list(after.watch(waiting))[-1], Finished)
+    assert helper.ran == ["wait", "later"] and after.job(running).state == "finished"
+    after.close()
+    worker.go_on.set()
+    before.close()
+
+
+# --- The queue -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queued(services):
+    """Ids of one job that runs, and two that wait: of anna, anna and ben."""
+    ids = [services.submit(replace(TEXT, prompt=prompt), owner=owner)
+           for prompt, owner in (("wait", "anna"), ("a1", "anna"), ("a2", "anna"), ("b1", "ben"))]
+    until(lambda: services.job(ids[0], owner="anna").state == "running")
+    return ids
+
+
+def test_waiting_jobs_are_moved_by_their_owner_only(services, queued, worker):
+    assert [job.id for job in services.living()] == [queued[0], queued[1], queued[3], queued[2]]
+    assert services.move(queued[2], "front", owner="anna").event.position == 1
+    assert [job.id for job in services.living(owner="anna")] == [queued[0], queued[2], queued[1]]
+    with pytest.raises(JobNotFound):
+        services.move(queued[2], "front", owner="ben")
+    for job_id, to, field in ((queued[0], "front", "job"), (queued[1], "sideways", "to"), (queued[1], None, "to")):
+        with pytest.raises(InvalidRequest) as caught:
+            services.move(job_id, to, owner="anna")
+        assert caught.value.field == field
+    worker.go_on.set()
+
+
+def test_a_duplicate_is_the_same_request_with_a_seed_of_its_own(services, queued, worker):
+    copy = services.job(services.duplicate(queued[1], owner="anna"), owner="anna")
+    first = services.job(queued[1], owner="anna").request
+    assert copy.request.seed != first.seed and replace(copy.request, seed=first.seed) == first
+    with pytest.raises(JobNotFound):
+        services.duplicate(queued[1], owner="ben")
+    worker.go_on.set()
+
+
+def test_removing_a_waiting_job_forgets_it(services, queued, worker):
+    services.remove(queued[1], owner="anna")
+    with pytest.raises(JobNotFound):
+        services.job(queued[1], owner="anna")
+    with pytest.raises(InvalidRequest, match="which is running; needed a cancel first"):
+        services.remove(queued[0], owner="anna")
+    with pytest.raises(JobNotFound):
+        services.remove(queued[2], owner="ben")
+    worker.go_on.set()
+    list(services.watch(queued[2], owner="anna"))
+    assert "a1" not in worker.ran
+
+
+def test_removing_an_ended_job_deletes_what_was_made_but_not_the_users_own_file(services, tmp_path, settings):
+    own, named = services.submit(TEXT), services.submit(TEXT, out=tmp_path / "mine.mp4")
+    for job_id in (own, named):
+        list(services.watch(job_id))
+        out = services.job(job_id).out
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(b"a video")
+        (settings.logs_dir / f"{job_id}.log").parent.mkdir(exist_ok=True)
+        (settings.logs_dir / f"{job_id}.log").write_text("a traceback")
+    for job_id in (own, named):
+        services.remove(job_id)
+    assert services.jobs() == [] and list(settings.outputs_dir.iterdir()) == []
+    assert (tmp_path / "mine.mp4").exists() and not list(settings.logs_dir.glob("*-*.log"))
+
+
+def test_a_job_of_another_process_is_neither_moved_nor_removed(settings, services, worker):
+    job_id = services.submit(replace(TEXT, prompt="wait"))
+    other = Services(settings, worker=fakes.ScriptedWorker())
+    with pytest.raises(InvalidRequest, match="another process's"):
+        other.move(job_id, "front")
+    with pytest.raises(InvalidRequest, match="another process's"):
+        other.remove(job_id)
+    worker.go_on.set()
+    other.close()
+
+
 # --- With the real worker process ------------------------------------------------------------
 
 
