@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from wan_app.errors import StorageError
+from wan_app.media.storage import give_name
 from wan_app.media.video import check_writable
 
 
@@ -76,3 +77,30 @@ def test_hardly_any_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "3.0 MiB free; needed at least 16 MiB" in refused(tmp_path / "a.mp4")
     usage.total = usage.free = 0  # a file system that does not say
     check_writable(tmp_path / "a.mp4")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at /proc")
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "part").write_bytes(b"a video")
+    (tmp_path / "clip.mp4").write_bytes(b"the last one")
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append(os.readlink(f"/proc/self/fd/{handle}")), sync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("moved"), replace(*paths)))
+    give_name(tmp_path / "part", tmp_path / "clip.mp4")
+    assert done == [str(tmp_path / "part"), "moved", str(tmp_path)]
+    assert (tmp_path / "clip.mp4").read_bytes() == b"a video" and not (tmp_path / "part").exists()
+
+
+def test_a_disk_that_refuses_to_keep_a_file_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "part").write_bytes(b"a video")
+    (tmp_path / "clip.mp4").write_bytes(b"the last one")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        give_name(tmp_path / "part", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == b"the last one"

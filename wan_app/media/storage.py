@@ -95,6 +95,20 @@ def write_atomically(path: Path, data: bytes, field: str) -> None:
         raise
 
 
+def give_name(part: Path, out: Path) -> None:
+    """Move a written file to its place; after a power cut `out` is the old file, or the new one whole.
+
+    Without waiting for the disk first, some file systems bring back the new name with nothing in it.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    _to_disk(part)
+    os.replace(part, out)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        _to_disk(out.parent)
+
+
 @contextmanager
 def part_beside(out: Path, part: Path | None) -> Iterator[Path]:
     """`part` or a hidden name on `out`'s own disk, gone at the end unless it was moved away."""
@@ -103,6 +117,17 @@ def part_beside(out: Path, part: Path | None) -> Iterator[Path]:
         yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no such thing
+            raise
+    finally:
+        os.close(handle)
 
 
 def _check_target(path: Path, field: str) -> None:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from wan_app.media.marks.manifest import Facts
 from wan_app.media.marks.payload import WatermarkId, new_id
 from wan_app.media.marks.video_mark import VideoMarker, read_video_mark
 from wan_app.media.probe import VideoFacts
+from wan_app.media.storage import give_name
 
 # Tried one after the other. The first is neither seen nor heard; the picture's last is for what is itself
 # nothing but a pattern (a checkerboard), and hides it.
@@ -182,7 +182,7 @@ def deliver(part: Path, out: Path, marks: Marks, store: bytes) -> None:
         "file": out.name, "sha256": _digest(part),
     }
     with sidecars.kept(marks.sidecars, facts.watermark_id, record, store):
-        os.replace(part, out)
+        give_name(part, out)
 
 
 def _digest(path: Path) -> str:
