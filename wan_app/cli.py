@@ -308,8 +308,8 @@ def _consent_in_words(row: Consent) -> str:
     state = f"withdrawn {row.withdrawn[:10]}" if row.withdrawn else f"{row.state} until {row.until[:10]}"
     if row.state == "expired":
         state = f"ran out {row.until[:10]}"
-    runs = f"{row.runs} run{'s' * (row.runs != 1)}"
-    said = f"{row.given}; stated {row.stated[:10]} by {shown(row.owner)}, {runs}"
+    often = f", {row.times} times" if row.times > 1 else ""
+    said = f"{row.given}; stated {row.stated[:10]} by {shown(row.owner)}{often}"
     return f"{row.id:<22} {state:<22} {shown(', '.join(row.names))} ({said})"
 
 

@@ -34,7 +34,7 @@ def test_nobody_stated_anything(ledger: ConsentLedger, capsys: pytest.CaptureFix
 def test_list_revoke_renew(ledger: ConsentLedger, capsys: pytest.CaptureFixture[str]) -> None:
     ledger.record([ANN, BEN], "a visitor's secret")
     ann, ben = json.loads(run(capsys, "list", "--json")[1])
-    assert (ann["names"], ann["state"], ann["runs"], ann["withdrawn"]) == (["ann"], "valid", 1, None)
+    assert (ann["names"], ann["state"], ann["times"], ann["withdrawn"]) == (["ann"], "valid", 1, None)
     said = run(capsys)[1].splitlines()
     assert ben["id"] in said[1] and "valid until" in said[1] and "ben (a picture; stated" in said[1]
     assert "secret" not in "".join(said)

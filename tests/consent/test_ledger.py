@@ -176,7 +176,7 @@ def test_the_list_has_a_row_for_each_person_and_owner(ledger: ConsentLedger, clo
     clock.pass_days(2)
     last = ledger.record([Person("anna", ("f2", "f1"), "v1")], VISITOR)
     rows = ledger.consents()
-    assert [(one.names, one.runs) for one in rows] == [(("ben",), 1), (("ann", "anna"), 2)]
+    assert [(one.names, one.times) for one in rows] == [(("ben",), 1), (("ann", "anna"), 2)]
     assert (rows[1].id, rows[1].stated[:10], rows[1].until[:10]) == (last, "2026-11-22", "2027-11-22")
     assert [one.names for one in ledger.consents(OTHER)] == [("ben",)]
     assert json.loads(json.dumps(rows[0].to_json()))["faces"] == ["f3"]

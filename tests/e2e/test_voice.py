@@ -87,6 +87,8 @@ def test_record_hear_generate_and_see_how_alike_it_is(visit: Any, picture: Path)
     page.wait_for_selector(".faces img")
     visible(page, ".prompt textarea").fill("character1 waves")
     visible(page, ".say textarea").fill("Hello")
+    page.wait_for_function("() => !document.querySelector('.consent input').checked")
+    visible(page, ".consent input").check()
     visible(page, "button.generate").click()
     page.wait_for_selector(".card.finished")
     card = told(page, ".card")
@@ -138,6 +140,7 @@ def test_what_is_no_voice_is_named_in_one_line(visit: Any, tmp_path: Path) -> No
     page.wait_for_selector('.heard .alert[data-field="voice"]')
     upload(page, silence)
     page.wait_for_timeout(1500)
+    visible(page, ".consent input").check()
     visible(page, "button.hear").click()
     page.wait_for_selector('.heard .alert[data-field="voice"]')
     assert "Traceback" not in page.locator(".heard").inner_text()
@@ -149,7 +152,6 @@ def test_what_is_no_voice_is_named_in_one_line(visit: Any, tmp_path: Path) -> No
 
 def test_two_people_have_a_voice_each(visit: Any, picture: Path, voice: Path) -> None:
     page = visit()
-    visible(page, ".consent input").check()
     page.get_by_role("button", name="Add a character").click()
     page.wait_for_function("() => document.querySelectorAll('.voice').length > 1")
     for number in (0, 1):
@@ -159,6 +161,7 @@ def test_two_people_have_a_voice_each(visit: Any, picture: Path, voice: Path) ->
         field.locator("input[type=file]").first.set_input_files(voice)
     page.wait_for_function("() => document.querySelectorAll('.voice .play-pause-button').length > 1")
     visible(page, ".prompt textarea").fill("character1 and character2 wave like a stranger")
+    visible(page, ".consent input").check()
     visible(page, "button.generate").click()
     page.wait_for_selector(".card.finished")
     card = told(page, ".card")

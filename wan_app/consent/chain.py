@@ -144,7 +144,7 @@ class Chain:
 
     def _changed(self, what: str) -> StorageError:
         return StorageError(
-            "consent", f"a record of consent that was changed by other hands ({self.file}: {what})",
+            "consent", f"a record of consent that was changed by other hands ({self.file.name}: {what})",
             "the file as it was, from a copy; or move it and its .head away to begin a new one, "
             "in which nothing that was withdrawn is known",
         )
@@ -157,11 +157,13 @@ class Chain:
         try:
             yield
         except Timeout:
-            raise StorageError("consent", f"{self.file}, which another process holds", "a moment's patience") from None
+            got = f"{self.file.name}, which another process holds"
+            raise StorageError("consent", got, "a moment's patience") from None
         except OSError as error:
             self._forget()
             reason = error.strerror or str(error)
-            raise StorageError("consent", f"{self.file} ({reason})", "a folder that can be written to") from error
+            got, needed = f"{self.file.name} ({reason})", "a data folder that can be written to"
+            raise StorageError("consent", got, needed) from error
 
 
 def _digest(body: Record) -> str:

@@ -57,7 +57,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Consent:
-    """One person as one owner stated it, over all runs. Times are UTC, ISO 8601.
+    """One person as one owner stated it, `times` so often. Points in time are UTC, ISO 8601.
 
     `id` is the latest statement's; where that is about several people, with a dot and the person's number.
     """
@@ -71,7 +71,7 @@ class Consent:
     until: str
     state: ConsentState
     withdrawn: str | None
-    runs: int
+    times: int
     statement: str
     version: int
 
@@ -312,7 +312,7 @@ def _row(book: _Book, record: Record, number: int, before: Consent | None, now: 
         faces=person.faces, voice=person.voice, owner=record["owner"],
         stated=before.stated if before and not renewed else record["time"], until=until, state=state,
         withdrawn=withdrawal["time"] if withdrawal else None,
-        runs=(before.runs if before else 0) + (not renewed), statement=record["statement"], version=record["version"],
+        times=(before.times if before else 0) + 1, statement=record["statement"], version=record["version"],
     )
 
 

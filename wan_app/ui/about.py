@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import gradio as gr
 
 from wan_app.families.spec import ModelSpec
 from wan_app.settings import Settings
+from wan_app.ui import consent
+from wan_app.ui.consent import Statements
 from wan_app.ui.panel import Catalogue
 from wan_app.ui.parts import html
 from wan_app.ui.words import gigabytes
@@ -22,15 +26,25 @@ video, result = studio.predict(
     say="Hello, it is cold here.", consent=True, api_name="/reference_to_video")"""
 
 
-def build(catalogue: Catalogue, settings: Settings) -> gr.HTML:
-    """The tab; it has no inputs. Returns the table of models, which a page load makes anew."""
-    with gr.Tab("About", id="about", elem_id="tab-about"):
+@dataclass(frozen=True)
+class About:
+    """The parts that change: the table of models at a page load, the people when the tab is opened."""
+
+    tab: Any
+    table: Any
+    statements: Statements
+
+
+def build(catalogue: Catalogue, settings: Settings) -> About:
+    """The tab."""
+    with gr.Tab("About", id="about", elem_id="tab-about") as tab:
         html(_intro(catalogue, settings), elem_classes="about-page")
+        statements = consent.section()
         table = html(models(catalogue), elem_classes="about-page")
         html(_privacy(settings), elem_classes="about-page")
         with gr.Accordion("From Python", open=False):
             gr.Code(_CODE, language="python", interactive=False, show_label=False, container=False)
-    return table
+    return About(tab, table, statements)
 
 
 def _intro(catalogue: Catalogue, settings: Settings) -> str:

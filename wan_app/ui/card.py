@@ -24,7 +24,7 @@ _SPEAKER = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z"/>'
     '<path class="wave" d="M15 9a4.2 4.2 0 0 1 0 6M17.6 6.6a7.6 7.6 0 0 1 0 10.8"/></svg>'
 )
-_FLAG = re.compile(r" \(--[^)]*\)|--[a-z-]+ [A-Z]+, or ")
+_FLAG = re.compile(r" \(--[^)]*\)|--[a-z-]+ [A-Z]+, or |; on the command line: .*")
 _COMMAND = re.compile(r"[,;][^,;]*python -m .*")
 _TITLES = {
     "ModelUnavailable": "This model is not on this computer",

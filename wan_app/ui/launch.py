@@ -16,12 +16,15 @@ from starlette.routing import Mount
 from wan_app import devices
 from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
-from wan_app.ui import about, api, examples, image, reference, sharing, stage, text, theme, verify
+from wan_app.ui import about, api, consent, examples, image, reference, sharing, stage, text, theme, verify
+from wan_app.ui.about import About
 from wan_app.ui.before import Before
+from wan_app.ui.consent import People
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
 from wan_app.ui.parts import html
+from wan_app.ui.session import who
 from wan_app.ui.sharing import SharingTab
 from wan_app.ui.waiting import Waiting
 
@@ -56,14 +59,15 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
                     verifying = verify.build(services, _BROWSER_SECRET)
-                    table = about.build(catalogue, settings)
+                    told = about.build(catalogue, settings)
                     shared = sharing.build(services, settings, me)
             shown = stage.build()
         page = Page(
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
-            timer=gr.Timer(_TICK, active=False), table=table, queue_timer=gr.Timer(_QUEUE_TICK, active=False),
+            timer=gr.Timer(_TICK, active=False), table=told.table, queue_timer=gr.Timer(_QUEUE_TICK, active=False),
         )
         _wire(page, demo)
+        _wire_consent(page, told, demo)
         _wire_sharing(shared, demo)
         verify.wire(verifying, demo, _QUIET)
         api.build(services)
@@ -182,6 +186,25 @@ def _wire_sharing(tab: SharingTab, demo: gr.Blocks) -> None:
     demo.load(tab.on_load, None, tab.outputs(), **raw)
     tab.make.click(tab.on_make, list(tab.fields.values()), tab.outputs(), **raw)
     tab.revoke.click(tab.on_revoke, tab.open_links, tab.outputs(), **raw)
+
+
+def _wire_consent(page: Page, told: About, demo: gr.Blocks) -> None:
+    """The tick, which is about what was given when it was made; and the list of what was stated."""
+    panel = next(panel for panel in page.panels if panel.stating is not None)
+    given = {name: panel.fields[name] for name in panel.uploads if name.startswith(("faces", "voice"))}
+
+    def stating(*values: Any) -> str:
+        return consent.stating(dict(zip(given, values)), page.services.settings, who())
+
+    changed = [one.change for one in given.values()]
+    gr.on(changed, None, None, panel.fields["consent"], js=consent.UNTICK, api_visibility="private")
+    gr.on(
+        [demo.load, *changed], stating, list(given.values()), panel.stating, preprocess=False,
+        trigger_mode="always_last", **_QUIET,
+    )
+    people = People(services=page.services, parts=told.statements)
+    told.tab.select(people.on_look, None, people.outputs(), **_QUIET)
+    told.statements.listed.click(people.on_click, told.statements.words, people.outputs(), **_QUIET)
 
 
 def _keep(panel: Panel) -> Any:

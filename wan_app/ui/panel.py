@@ -125,6 +125,7 @@ class Panel:
     add_slot: Any = None
     last_column: Any = None
     opened: Any = None  # how many character slots are open
+    stating: Any = None  # what a tick at `consent` states
 
     @property
     def uploads(self) -> list[str]:

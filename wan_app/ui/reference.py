@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gradio as gr
 
+from wan_app.consent.ledger import STATEMENT
 from wan_app.families.spec import ModelSpec
 from wan_app.ui import examples
 from wan_app.ui.panel import Catalogue, Panel, VoiceSlot, bar, prompt_box, say_box, settings
 from wan_app.ui.parts import html, raw, recording
 
-CONSENT = (
-    "I am the person in these pictures and recordings, or everyone in them has agreed to be seen and heard in "
-    "generated video. None of them is a child without a guardian's consent."
-)
 _GOOD_RECORDING = (
     "<p>5 to 15 seconds of one person talking, close to the microphone, in a quiet room, without music.</p>"
 )
@@ -39,7 +36,8 @@ def build(catalogue: Catalogue) -> Panel:
                 "Add a character", size="sm", elem_classes="quiet", visible=able[0].max_characters > 1,
             )
             with gr.Group():
-                panel.fields["consent"] = gr.Checkbox(False, label=CONSENT, elem_classes="consent")
+                panel.fields["consent"] = gr.Checkbox(False, label=STATEMENT, elem_classes="consent")
+                panel.stating = html("", elem_classes="stating")
             prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
             say_box(panel, "Optional, spoken by character1. With several people, a line for each: character2: Hello.")
             for number, insert in enumerate(inserts, 1):
