@@ -1,6 +1,6 @@
 """`python -m tests.faults --kills 50`: server and worker killed at random moments over a mixed queue; a table.
 
-Exit code 0 if no job was lost, none made twice, and no half file is left.
+Exit code 0 if no job was lost, none made twice, and no half or unmarked file is left.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def table(settings: Settings, told: Told, found: Audit, starts: int, seconds: fl
         ("their ends", _counted(states)),
         ("tries", ", ".join(f"{count} jobs in {number}" for number, count in sorted(tries.items()))),
         ("moved to the front", str(told.moved)),
+        ("strikes held back", f"{told.spared}, for they would have been a job's last by design"),
         ("lost", str(len(found.lost))),
         ("made twice", str(len(found.duplicated))),
-        ("broken files", str(len(found.broken))),
+        ("half or broken files", str(len(found.broken))),
+        ("unmarked files", str(len(found.unmarked))),
         ("left over on the disk", str(len(found.left_over))),
         ("took", f"{seconds:.0f} s"),
     ]

@@ -1,4 +1,4 @@
-"""What must be true after the storm: no job lost, none made twice, no half file."""
+"""What must be true after the storm: no job lost, none made twice, no half or unmarked file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from pathlib import Path
 
 import soundfile
 
+from wan_app.media.frames import Decoded, read_frames
+from wan_app.media.marks.audio_mark import read_audio_mark
+from wan_app.media.marks.credentials import read_credentials
+from wan_app.media.marks.keys import InstallKeys
+from wan_app.media.marks.marking import QUIET
+from wan_app.media.marks.video_mark import read_video_mark
 from wan_app.media.probe import probe
 from wan_app.runtime.job import JobView
 from wan_app.runtime.ledger import Ledger
@@ -23,11 +29,12 @@ class Audit:
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    unmarked: list[str] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[str]:
-        return self.lost + self.duplicated + self.broken + self.left_over
+        return self.lost + self.duplicated + self.broken + self.unmarked + self.left_over
 
 
 def check_file(path: Path, result: GenerationResult) -> str | None:
@@ -42,6 +49,23 @@ def check_file(path: Path, result: GenerationResult) -> str | None:
     found = (facts.num_frames, facts.width, facts.height, facts.audio is not None)
     wanted = (result.num_frames, result.width, result.height, result.audio is not None)
     return None if found == wanted else f"holds {found}; its row says {wanted}"
+
+
+def check_marks(path: Path, result: GenerationResult, keys: InstallKeys) -> str | None:
+    """Which of its marks a finished file lacks, None if none: read from the file itself."""
+    credentials = read_credentials(path, keys)
+    if credentials.state != "valid" or not credentials.ours:
+        return f"its credentials are {credentials.state}"
+    if path.suffix == ".wav":
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        heard = read_audio_mark(samples.T, rate, [keys.mark_key])
+        return None if QUIET in result.notes or heard.state == "ours" else f"its sound's mark is {heard.state}"
+    of = Decoded(width=result.width, height=result.height, channels=0)
+    with read_frames(path, of) as (frames, _):
+        seen = read_video_mark(frames, [keys.mark_key])
+    if seen.state != "ours" or str(seen.id) != result.watermark_id:
+        return f"its picture's mark is {seen.state} ({seen.id}); its row says {result.watermark_id}"
+    return None
 
 
 def audit(settings: Settings, wanted: dict[str, str]) -> Audit:
@@ -80,6 +104,8 @@ def _check_files(settings: Settings, job: JobView, found: Audit) -> None:
         found.lost.append(f"{job.id} is finished and has {[one.name for one in results]}")
     elif wrong := check_file(job.result.file, job.result):
         found.broken.append(f"{job.id}: {wrong}")
+    elif wrong := check_marks(job.result.file, job.result, InstallKeys.of(settings)):
+        found.unmarked.append(f"{job.id}: {wrong}")
 
 
 def _check_folders(settings: Settings, jobs: dict[str, JobView], found: Audit) -> None:
