@@ -280,6 +280,29 @@ def test_a_changed_record_of_consent_is_told_and_stops_reference_runs_only(servi
     other.close()
 
 
+def test_what_the_list_refuses_is_not_queued_unless_it_is_off(services, face, settings, worker):
+    for request in (reference(face, prompt="character1 naked"), replace(TEXT, prompt="a naked child")):
+        with pytest.raises(InvalidRequest, match='^prompt: got sexual words \\("naked"\\)'):
+            services.submit(request)
+    assert services.jobs() == [] and not settings.inputs_dir.exists() and not settings.consent_file.exists()
+    assert services.submit(replace(TEXT, negative_prompt="naked child"))
+    free = Services(replace(settings, refuse=False), worker=worker)
+    assert free.submit(reference(face, prompt="character1 naked, a statue"))
+    free.close()
+
+
+@pytest.mark.parametrize("setting, owner, label", [
+    ("off", "local", "off"), ("start", "local", "start"), ("off", "guest", "corner"), ("start", "guest", "start"),
+])
+def test_the_label_is_the_settings_and_forced_on_guests(services, settings, worker, setting, owner, label):
+    one = Services(replace(settings, label=setting), worker=worker)
+    if owner == "guest":
+        owner = f"guest:{one.guests.create()[0].id}"
+    job = one.job(one.submit(replace(TEXT, label="off" if label != "off" else "start"), owner=owner), owner=owner)
+    assert job.request.label == label
+    one.close()
+
+
 @pytest.mark.parametrize("wrong", ["voice", "soundtrack", "last_image"])
 def test_nothing_is_kept_of_a_request_whose_last_input_is_wrong(with_speech, face, voice, tmp_path, settings, wrong):
     text = tmp_path / "words.txt"
