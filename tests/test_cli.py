@@ -20,6 +20,7 @@ from PIL import Image
 from tests import fakes
 from tests.marking import same_but_for_marks
 from wan_app import arguments, cli, services
+from wan_app.settings import Settings
 from wan_app.types import Character, GenerationRequest
 
 SHORT = ["--prompt", "a cat in the park", "--seconds", "0.6", "--num-inference-steps", "2", "--seed", "3"]
@@ -366,6 +367,23 @@ def test_killed_while_denoising_leaves_no_worker_and_no_half_file(start, data, t
     row = json.loads(printed)[0]
     assert (code, row["state"]) == (0, "failed") and "send it again" in row["error"]
     assert not any((data / "logs").glob("*-*.log"))  # nothing went wrong in the worker itself
+
+
+def test_a_studios_job_is_cancelled_from_the_command_line_and_removed(data, capsys, monkeypatch):
+    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
+    settings = Settings(data_dir=data, device="cpu")
+    studio = services.Services(settings, worker=fakes.ScriptedWorker(), lasting=True)
+    running, waiting = (studio.submit(GenerationRequest(mode="text", prompt=prompt), owner="anna")
+                        for prompt in ("wait", "never"))
+    for job_id in (waiting, running):
+        code, printed, _ = run(capsys, "jobs", "cancel", job_id, "--json")
+        assert (code, {row["id"]: row["state"] for row in json.loads(printed)}[job_id]) == (0, "cancelled")
+    assert run(capsys, "jobs", "remove", running)[0] == 0
+    code, printed, _ = run(capsys, "jobs", "--json")
+    assert [row["id"] for row in json.loads(printed)] == [waiting]
+    code, _, err = run(capsys, "jobs", "remove", "no-such-job")
+    assert code == 2 and err.startswith("job: got 'no-such-job'") and err.count("\n") == 1
+    studio.close()
 
 
 def test_somebody_looking_sees_progress(start, tmp_path):

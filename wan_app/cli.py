@@ -11,12 +11,13 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
 from wan_app.consent.ledger import Consent, ConsentLedger
@@ -37,6 +38,9 @@ from wan_app.types import (
     Step,
 )
 from wan_app.verify_cli import add_verify, verify
+
+if TYPE_CHECKING:
+    from wan_app.services import Services
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,10 +185,12 @@ def fit(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def jobs(args: argparse.Namespace, settings: Settings) -> int:
-    """List the jobs of this data folder, newest last."""
+    """List the jobs of this data folder, newest last; cancel one, or remove one that has ended with its file."""
     from wan_app.services import Services
 
     with closing(Services(settings)) as services:
+        if args.what != "list":
+            _change_job(services, args.what, args.id)
         rows = [job.to_json() for job in services.jobs()]
     if args.json:
         print(json.dumps(rows, indent=2))
@@ -193,6 +199,18 @@ def jobs(args: argparse.Namespace, settings: Settings) -> int:
         what = row.get("file") or row.get("error") or ""
         print(f"{row['id']}  {row['state']:<9} {row['mode']:<9} {row['model']:<18} {what}")
     return 0
+
+
+def _change_job(services: Services, what: str, job_id: str) -> None:
+    """Cancel or remove a job of any owner: the data folder is this user's. Raises JobNotFound, InvalidRequest."""
+    owner = next((job.owner for job in services.jobs() if job.id == job_id), "local")
+    if what == "remove":
+        services.remove(job_id, owner=owner)
+        return
+    # A job of a studio is stopped there, by way of the ledger; what takes longer than this takes its time.
+    end = time.monotonic() + 20
+    while not services.cancel(job_id, owner=owner).ended and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 def serve(args: argparse.Namespace, settings: Settings) -> int:
@@ -234,7 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     consenting.add_argument("id", nargs="?", default="", help="which statement, as the list shows it")
     consenting.add_argument("--words", default="", help="of renew: the statement in full, if it is true")
     add_verify(command(verify))
-    command(jobs)
+    listing = command(jobs)
+    listing.add_argument("what", nargs="?", choices=("list", "cancel", "remove"), default="list")
+    listing.add_argument("id", nargs="?", default="", help="which job, as the list shows it")
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")
     server.add_argument("--port", type=whole("port"), help="port to listen on (first free one from 7860)")

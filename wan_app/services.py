@@ -144,11 +144,15 @@ class Services:
 
         Raises:
             JobNotFound: also for a job of another owner.
-            InvalidRequest: another process on the same data folder runs it.
+            InvalidRequest: a command line on the same data folder runs it. A studio there is asked by way of
+                the ledger, and stops it within a second more.
         """
         job = self.job(job_id, owner=owner)
-        if not self._queue.cancel(job_id) and not job.ended and not self.job(job_id, owner=owner).ended:
+        if self._queue.cancel(job_id) or job.ended:
+            return self.job(job_id, owner=owner)
+        if not self._ledger.give_up(job_id) and not self.job(job_id, owner=owner).ended:
             raise InvalidRequest("job", f"{job_id}, which another process runs", "a cancel (Ctrl+C) there")
+        self._takeover.look()  # there may be nobody left to ask
         return self.job(job_id, owner=owner)
 
     def move(self, job_id: str, to: Move, *, owner: str = "local") -> JobView:

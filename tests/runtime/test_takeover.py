@@ -143,6 +143,28 @@ def test_a_cancel_outlives_the_process_that_was_asked(start, ledger, make_job):
     assert ledger.get(job.id).event == Cancelled() and worker.ran == []
 
 
+def test_a_job_of_a_dead_studio_can_be_cancelled_without_another_studio(start, ledger, make_job):
+    job, other = left(ledger, make_job()), left(ledger, make_job())
+    assert ledger.give_up(job.id)
+    takeover, _, _ = start(lasting=False)
+    takeover.look()
+    assert [ledger.get(one.id).state for one in (job, other)] == ["cancelled", "queued"]
+
+
+def test_a_wish_of_another_process_is_heeded(start, ledger, make_job):
+    takeover, queue, worker = start()
+    job = make_job("wait")
+    queue.submit(job, "server 1")
+    events = queue.watch(job.id)
+    while next(events) != Loading("Reading the prompt"):
+        pass
+    takeover.look()
+    assert queue.job(job.id).state == "running"
+    ledger.give_up(job.id)
+    takeover.look()
+    assert list(events)[-1] == Cancelled()
+
+
 def test_a_job_that_ends_every_studio_is_given_up(start, ledger, make_job):
     often, once_less = left(ledger, make_job(), starts=MAX_INTERRUPTIONS), left(ledger, make_job(), starts=4)
     takeover, queue, worker = start()

@@ -150,9 +150,13 @@ class Ledger:
             "WHERE id = ? AND state = 'running'", (job_id,), durable=True,
         )
 
-    def give_up(self, job_id: str) -> None:
-        """Write down that the job is not wanted any more: a cancel outlives the process that was asked."""
+    def give_up(self, job_id: str) -> bool:
+        """Write down that the job is not wanted any more: a cancel outlives the process that was asked.
+
+        Whether it is a studio's, which will see it; a command line looks at nobody's wishes.
+        """
         self._execute(f"UPDATE jobs SET unwanted = 1 WHERE id = ? AND {_UNFINISHED}", (job_id,), durable=True)
+        return bool(self._execute("SELECT 1 FROM jobs WHERE id = ? AND lasting AND unwanted", (job_id,)))
 
     def claim(self, job_id: str, dead: str, server: str) -> bool:
         """Answer for a job of a dead server from now on, and let it wait; False if another was quicker."""

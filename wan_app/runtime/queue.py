@@ -185,7 +185,8 @@ class JobQueue:
             owed = [live.job for live in self._live.values() if live.job.ended and live.job.failure is not _GOES_ON]
         for job in owed:
             if job.event and self._record(job.id, job.event):
-                self._let_go(job.id)
+                with self._changed:
+                    self._live.pop(job.id, None)
 
     def close(self) -> None:
         """Stop: the running job is ended with its worker. Lasting jobs wait in the ledger for the next
@@ -295,7 +296,7 @@ class JobQueue:
         return _GOES_ON
 
     @staticmethod
-    def _count(write: Callable[[str], None], job_id: str) -> None:
+    def _count(write: Callable[[str], object], job_id: str) -> None:
         try:
             write(job_id)
         except StorageError as error:  # a full disk: the job itself may still go well
@@ -304,36 +305,32 @@ class JobQueue:
     def _publish(self, job_id: str, event: JobEvent) -> None:
         """Write an event down, then tell it. The job itself goes on where the ledger takes nothing: losing a
         row's progress is better than losing the video."""
-        recorded = self._record(job_id, event)
-        job = self._tell(job_id, event).job
+        job = self._tell(job_id, event, keep=not self._record(job_id, event))
         if job.ended:
             log.info("job ended", extra={"job": job_id, "state": job.state, "kind": job.error_kind, **_took(job)})
-        if job.ended and recorded:
-            self._let_go(job_id)
 
     def _record(self, job_id: str, event: JobEvent) -> bool:
+        """Whether the ledger took it; the receipt of one that it knows is of no more use."""
         try:
             self._ledger.record(job_id, event)
         except StorageError as error:
             log.error("Job %s: %s", job_id, error)
             return False
+        if isinstance(event, _ENDS):
+            receipts.remove(receipt_file(self._settings, job_id))
         return True
 
-    def _let_go(self, job_id: str) -> None:
-        """The ledger knows how it ended."""
-        receipts.remove(receipt_file(self._settings, job_id))
-        with self._changed:
-            self._live.pop(job_id, None)
-
-    def _tell(self, job_id: str, event: JobEvent) -> _Live:
-        """Put an event before those who watch; its job."""
+    def _tell(self, job_id: str, event: JobEvent, *, keep: bool = True) -> JobView:
+        """Put an event before those who watch; its job, which is let go if it has ended, unless it is to be kept."""
         with self._changed:
             live = self._live[job_id]
             live.put(event)
             if isinstance(event, Finished):
                 self._forecast.learn(live.job)
+            if live.job.ended and not keep:
+                del self._live[job_id]
             self._changed.notify_all()
-            return live
+            return live.job
 
     # --- Places and times -------------------------------------------------------------------
 

@@ -56,17 +56,25 @@ class Takeover:
         self._thread.start()
 
     def look(self) -> None:
-        """Once: take up or bury all jobs of dead processes; those of living ones are left alone."""
+        """Once: take up or bury all jobs of dead processes; those of other living ones are left alone."""
         with self._looking:
             for server, jobs in self._ledger.unfinished().items():
+                if server == self._server:
+                    self._heed(jobs)
                 if server == self._server or is_alive(self._settings.servers_dir, server):
                     continue
-                mine = [one for one in jobs if not one.lasting]
+                mine = [one for one in jobs if one.unwanted or not one.lasting]
                 # What is to be made again waits until the old worker is gone: both would write the same file.
                 if self._lasting and len(mine) < len(jobs) and self._orphans.gone(server):
                     mine = jobs
                 for one in mine:
                     self._take(one, server)
+
+    def _heed(self, jobs: list[Unfinished]) -> None:
+        """Cancel what another process wrote down as unwanted."""
+        for one in jobs:
+            if one.unwanted:
+                self._queue.cancel(one.job.id)
 
     def close(self) -> None:
         """Stop looking."""
