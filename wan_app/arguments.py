@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from wan_app.consent.ledger import STATEMENT
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.types import MODES, Character, GenerationRequest, Lora, Preset, SoundtrackMode
 
@@ -91,7 +92,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add("--soundtrack-mode", metavar="|".join(get_args(SoundtrackMode)),
         help="auto: quietly under other sound; mix: as loud as it is; replace: in place of the model's own")
     add("--sound-only", action="store_true", help="make only the voice, as a WAV file")
-    add("--consent", action="store_true", help="state that every person shown or heard is you, or agrees")
+    add("--consent", action="store_true", help=f'state, and have it written down: "{STATEMENT}"')
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:

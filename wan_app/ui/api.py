@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import gradio as gr
 from gradio.data_classes import FileData
 
+from wan_app.consent.ledger import STATEMENT
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui.delivery import deliver, file_data, public_result
@@ -58,7 +59,8 @@ def build(services: Services) -> None:
     _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS | SOUND, waiting, api.waits("image"),
          "A first picture (and perhaps a last one) to video; waits, then returns the file and the result.")
     _add(api, "reference_to_video", PROMPT | REFERENCE | SETTINGS | SOUND | VOICE, waiting, api.waits("reference"),
-         "Faces and voices of people, called character1... in the prompt, to video; consent must be true. "
+         "Faces and voices of people, called character1... in the prompt, to video; consent must be true, "
+         f'and is written down as your statement: "{STATEMENT}" '
          "sound_only: just the voice, as a WAV.")
     optional = {name: (kind, None) for name, (kind, _) in IMAGE.items()}
     every = {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS | SOUND | VOICE
