@@ -81,6 +81,11 @@ def test_the_result_is_measured_and_the_request_is_inside(settings):
     assert kinds == [Loading, Loading, Step, Step, Exporting, Exporting]
 
 
+def test_the_label_is_of_the_request_and_in_the_words_of_the_setting(settings):
+    marks = generate.marks_of(replace(REQUEST, label="start"), replace(settings, label_text="Made by AI"))
+    assert (marks.label.where, marks.label.text) == ("start", "Made by AI")
+
+
 def test_cancel_while_writing_leaves_nothing(settings):
     with pytest.raises(Cancelled):
         make(settings, Report(stop_at="Writing the video"))

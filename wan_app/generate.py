@@ -148,7 +148,7 @@ def marks_of(request: GenerationRequest, settings: Settings) -> Marks:
         faces=tuple(face for one in people for face in one.faces),
         voices=tuple(one.voice for one in people if one.voice),
     )
-    label = Label(request.label)
+    label = Label(request.label, settings.label_text)
     return Marks(keys=ready_keys(settings), facts=facts, sidecars=settings.sidecars_dir, label=label)
 
 
