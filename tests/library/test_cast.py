@@ -57,7 +57,7 @@ def test_a_name_in_a_prompt_makes_a_character(services: Services, face: Path, vo
     job = services.job(make(services, prompt="Mia waves at the beach"))
     assert job.mode == "reference" and job.request.characters[0].name == "Mia"
     assert job.request.characters[0].faces == mia.faces and job.request.characters[0].voice is None
-    assert job.request.consent_id and job.notes == ("Mia is of your cast",)
+    assert job.request.consent_id and job.notes == ("Mia is from your cast",)
     spoken = services.job(make(services, prompt='Mia says "hello"'))
     assert spoken.request.characters[0].voice == mia.voice
 
@@ -125,5 +125,29 @@ def test_likeness_is_the_mean_over_videos_with_these_pictures(
     make(services, prompt="a cat")
     found = services.library.cast("local")[0].likeness
     assert (found.videos, found.identity, found.timbre) == (2, 0.75, None)
+    services.library.change(mia.id, name="Maja", owner="local")
+    assert services.library.cast("local")[0].likeness == found
     services.library.change(mia.id, faces=[other_face], consent=True, owner="local")
     assert services.library.cast("local")[0].likeness.videos == 0
+
+
+def test_what_the_form_sends_back_unchanged_is_not_new(
+    services: Services, face: Path, voice: Path, tmp_path: Path
+) -> None:
+    mia = services.library.add("Mia", faces=[face], voice=voice, consent=True, owner="local")
+    copies = [tmp_path / f"copy{file.suffix}" for file in (*mia.faces, mia.voice) if file]
+    for copy, file in zip(copies, (*mia.faces, mia.voice)):
+        copy.write_bytes(file.read_bytes())  # type: ignore[union-attr]
+    same = services.library.change(mia.id, name="Maja", faces=copies[:1], voice=copies[1], owner="local")
+    assert (same.faces, same.voice, same.consent_id) == (mia.faces, mia.voice, mia.consent_id)
+
+
+def test_a_small_picture_of_a_face_is_for_its_owner(services: Services, face: Path) -> None:
+    mia = services.library.add("Mia", faces=[face], voice=None, consent=True, owner="local")
+    thumb = services.library.face(mia.id, 0, "local")
+    assert thumb is not None and Image.open(thumb).size == (240, 240)
+    assert services.library.face(mia.id, 1, "local") is None
+    with pytest.raises(InvalidRequest):
+        services.library.face(mia.id, 0, GUEST)
+    services.library.dismiss(mia.id, "local")
+    assert not thumb.exists()

@@ -31,7 +31,7 @@ def test_a_name_brings_the_person_and_their_consent() -> None:
     request = casting.request
     assert request.mode == "reference" and request.consent is True
     assert request.characters == (Character(name="Mia", faces=MIA.faces),)  # says nothing: no voice
-    assert casting.notes == ("Mia is of your cast",)
+    assert casting.notes == ("Mia is from your cast",)
     assert POCKET.resolve(request).prompt == TEXT.prompt
 
 
@@ -76,7 +76,7 @@ def test_a_name_that_the_request_brings_itself_is_theirs() -> None:
 
 def test_a_model_without_people_says_so() -> None:
     casting = with_cast(TEXT, [MIA], registry.get("wan2.1-t2v-1.3b"))
-    assert casting.request is TEXT and "Mia of your cast is not shown" in casting.notes[0]
+    assert casting.request is TEXT and "Mia from your cast is not shown" in casting.notes[0]
 
 
 def test_words_that_are_none_are_left_to_be_refused() -> None:

@@ -202,15 +202,17 @@ def checked_name(name: str) -> str:
 
 
 def likeness_of(one: Member, results: Iterable[tuple[Sequence[Character], GenerationResult]]) -> Likeness:
-    """How alike a member came out in results that were made with pictures or the voice that they have now."""
+    """How alike a member came out in results that were made with pictures or the voice that they have now.
+
+    Whatever they were called then.
+    """
     identities, timbres, videos = [], [], 0
     own = {*one.faces, one.voice} - {None}
     for characters, result in results:
-        if not any(person.name == one.name and own & {*person.faces, person.voice} for person in characters):
-            continue
-        videos += result.num_frames > 0
+        names = {person.name for person in characters if own & {*person.faces, person.voice}}
+        videos += bool(names) and result.num_frames > 0
         for said in result.similarity:
-            if said.character == one.name:
+            if said.character in names:
                 identities += [said.identity] if said.identity is not None else []
                 timbres += [said.timbre] if said.timbre is not None else []
     return Likeness(videos=videos, identity=_mean(identities), timbre=_mean(timbres))

@@ -60,12 +60,12 @@ def with_cast(request: GenerationRequest, cast: Sequence[Player], spec: ModelSpe
         return Casting(request)
     names = tuple(one.name for one in meant)
     if reason := _cannot(request, spec):
-        return Casting(request, (), (f"{_listed(names)} of your cast {_are(names)} not shown: {reason}",))
+        return Casting(request, (), (f"{_listed(names)} from your cast {_are(names)} not shown: {reason}",))
     most = max(1, (spec.max_reference_images - sum(len(one.faces) for one in request.characters)) // len(meant))
     people = tuple(Character(name=one.name, faces=one.faces[:most], voice=one.voice) for one in meant)
     people = request.characters + people
     made = replace(request, mode="reference", characters=people, consent=not request.characters or request.consent)
-    return Casting(_heard(made, names, spec), names, (f"{_listed(names)} {_are(names)} of your cast",))
+    return Casting(_heard(made, names, spec), names, (f"{_listed(names)} {_are(names)} from your cast",))
 
 
 def _cannot(request: GenerationRequest, spec: ModelSpec) -> str:

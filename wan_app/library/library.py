@@ -10,7 +10,7 @@ from typing import Any
 from wan_app.consent.ledger import ConsentLedger
 from wan_app.errors import InvalidRequest
 from wan_app.families.spec import ModelSpec
-from wan_app.library import archive
+from wan_app.library import archive, thumbs
 from wan_app.library.archive import Archive
 from wan_app.library.arrivals import Arrivals, Arrived
 from wan_app.library.cast import Cast, Member, likeness_of
@@ -113,6 +113,13 @@ class Library:
                    if job.result and job.request.characters]
         return [replace(one, likeness=likeness_of(one, results)) for one in members]
 
+    def face(self, member_id: str, number: int, owner: str) -> Path | None:
+        """A small picture of one of somebody's faces, counted from 0; None if there is none. Raises InvalidRequest."""
+        faces = self.people.get(member_id, owner).faces
+        if not 0 <= number < len(faces):
+            return None
+        return thumbs.of_picture(faces[number], self._settings.cache_dir / "thumbs" / f"{faces[number].stem}.jpg")
+
     def casting(self, request: GenerationRequest, owner: str, spec: ModelSpec) -> Casting:
         """The request with those of the owner's cast whom it names."""
         return with_cast(request, self.people.players(owner), spec)
@@ -142,6 +149,9 @@ class Library:
     def _tidy(self, files: Sequence[Path]) -> None:
         """Delete those inputs that no job and nobody of a cast uses."""
         self._inputs.drop(files, lambda file: self._ledger.mentions(file.name) or self.people.uses(file))
+        for file in files:
+            if not file.exists():
+                (self._settings.cache_dir / "thumbs" / f"{file.stem}.jpg").unlink(missing_ok=True)
 
 
 def _selected(job_ids: Sequence[str]) -> Sequence[str]:

@@ -13,6 +13,7 @@ from wan_app.media.ffmpeg import mp4_input, named
 
 # Twice the width of a tile, for dense screens.
 _WIDTH = 360
+_FACE = 240
 # One at a time: a page of twenty-four must not take all cores from a video in the making.
 _ONE = threading.Lock()
 
@@ -41,6 +42,27 @@ def _make(video: Path, thumb: Path, at: float) -> bool:
         return True
     except (OSError, subprocess.TimeoutExpired):
         return False
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def of_picture(picture: Path, thumb: Path) -> Path | None:
+    """`thumb`, a small square JPEG of a kept `picture`; None if it cannot be read."""
+    from PIL import Image, ImageOps
+
+    if thumb.is_file():
+        return thumb
+    part = thumb.with_name(f".{uuid.uuid4().hex}.jpg")
+    try:
+        thumb.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with Image.open(picture) as face:
+            # Heads are above the middle of most portraits.
+            ImageOps.fit(face.convert("RGB"), (_FACE, _FACE), centering=(0.5, 0.35)).save(part, "JPEG", quality=85)
+        os.replace(part, thumb)
+        return thumb
+    except OSError:
+        return None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -342,7 +342,7 @@ def _alert(error: Exception) -> str:
         log.error("the gallery failed", exc_info=error)
     if isinstance(error, JobNotFound):
         error = WanAppError("It is not in your gallery (any more)")
-    return f'<div class="needs">{card.alert(*card.line_of(error))}</div>'
+    return f'<div class="told needs">{card.alert(*card.line_of(error))}</div>'
 
 
 def _whole(value: Any) -> int:

@@ -16,7 +16,21 @@ from starlette.routing import Mount
 from wan_app import devices
 from wan_app.errors import InvalidRequest
 from wan_app.settings import Settings
-from wan_app.ui import about, api, consent, examples, image, reference, sharing, stage, text, theme, verify
+from wan_app.ui import (
+    about,
+    api,
+    cast,
+    consent,
+    examples,
+    gallery,
+    image,
+    reference,
+    sharing,
+    stage,
+    text,
+    theme,
+    verify,
+)
 from wan_app.ui.about import About
 from wan_app.ui.before import Before
 from wan_app.ui.consent import People
@@ -58,6 +72,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             with gr.Column(elem_id="inputs", scale=5, min_width=320):
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
+                    kept, people = gallery.build(), cast.build()
                     verifying = verify.build(services, _BROWSER_SECRET)
                     told = about.build(catalogue, settings)
                     shared = sharing.build(services, settings, me)
@@ -67,6 +82,8 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             timer=gr.Timer(_TICK, active=False), table=told.table, queue_timer=gr.Timer(_QUEUE_TICK, active=False),
         )
         _wire(page, demo)
+        gallery.wire(kept, page, _BROWSER_SECRET, _QUIET)
+        cast.wire(people, page, demo, secret=_BROWSER_SECRET, quiet=_QUIET)
         _wire_consent(page, told, demo)
         _wire_sharing(shared, demo)
         verify.wire(verifying, demo, _QUIET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,6 +22,8 @@ KEPT = (
     "prompt", "negative_prompt", "say", "model", "size", "seconds", "random_seed", "seed", "num_inference_steps",
     "guidance_scale",
 )
+# Puts a name of the cast into the prompt above, and marks those that stand in it.
+_CHIPS = (Path(__file__).resolve().parent / "chips.js").read_text(encoding="utf-8")
 _UPLOADS = ("image", "last_image", "soundtrack")
 _SOUNDTRACK_MODES = [("Automatic", "auto"), ("Mix both", "mix"), ("Soundtrack only", "replace")]
 
@@ -118,6 +121,7 @@ class Panel:
     generate: Any = None
     cancel: Any = None
     examples: Any = None
+    cast: Any = None  # names to put into the prompt
     slots: list[Any] = field(default_factory=list)
     heads: list[Any] = field(default_factory=list)
     voices: list[VoiceSlot] = field(default_factory=list)
@@ -156,6 +160,7 @@ def prompt_box(panel: Panel, placeholder: str, hint: str) -> None:
     panel.fields["prompt"] = gr.Textbox(
         label="Prompt", placeholder=placeholder, info=hint, lines=3, max_lines=8, elem_classes="prompt",
     )
+    panel.cast = html("", elem_classes="cast-row", js_on_load=_CHIPS)
 
 
 def say_box(panel: Panel, hint: str) -> None:
