@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
 from wan_app.consent.ledger import Consent, ConsentLedger
 from wan_app.errors import WanAppError
+from wan_app.library_cli import add_cast, add_gallery, cast, gallery
 from wan_app.media.storage import shown
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
@@ -230,7 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m wan_app", description=__doc__, allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="generate|models|download|fit|licence|consent|verify|jobs|guests|serve"
+        dest="command", required=True,
+        metavar="generate|models|download|fit|licence|consent|verify|jobs|gallery|cast|guests|serve",
     )
 
     def command(run: Any) -> argparse.ArgumentParser:
@@ -255,6 +257,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = command(jobs)
     listing.add_argument("what", nargs="?", choices=("list", "cancel", "remove"), default="list")
     listing.add_argument("id", nargs="?", default="", help="which job, as the list shows it")
+    add_gallery(command(gallery))
+    add_cast(command(cast))
     server = command(serve)
     server.add_argument("--host", help="address to listen on (127.0.0.1)")
     server.add_argument("--port", type=whole("port"), help="port to listen on (first free one from 7860)")
