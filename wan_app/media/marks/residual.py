@@ -49,8 +49,10 @@ class Residuals:
     def sum(self) -> np.ndarray:
         """float32 (height, width) of all groups. The first counts as much as all others: files begin with
         a frame coded for itself, in which a mark keeps its place, while others may move it with the picture."""
-        rest = np.sum(self.groups[1:], axis=0, dtype=np.float32) / max(1, len(self.groups) - 1) ** 0.5
-        return self.groups[0] + rest
+        rest = np.zeros(self.groups[0].shape, np.float32)
+        for group in self.groups[1:]:
+            rest += group
+        return self.groups[0] + rest / max(1, len(self.groups) - 1) ** 0.5
 
     def _prepare(self, shape: tuple[int, ...]) -> None:
         self._shape = shape

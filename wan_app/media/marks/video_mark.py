@@ -28,6 +28,8 @@ __all__ = ["VideoMarkReading", "VideoMarker", "read_video_mark"]
 WEAKEST, STRONGEST = 1.0, 1.9
 # Standard deviation of brightness within a block that raises the mark by one step.
 _HIDES = 8.0
+# Of the strength, in black: that can only be made brighter, and more would lie on it like a veil (SSIM < .97).
+_IN_BLACK = 0.68
 _BLOCKS = 30  # along the short side
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -69,7 +71,8 @@ class VideoMarker:
         variance = self._halved.down(np.square(luma, out=luma)) - mean * mean
         spread = np.sqrt(np.maximum(variance, 0.0))
         calm = np.sqrt(_least(spread) * spread)
-        return self._whole.up(np.clip(WEAKEST + calm / _HIDES, WEAKEST, STRONGEST))
+        steps = np.clip(WEAKEST + calm / _HIDES, WEAKEST, STRONGEST)
+        return self._whole.up(steps * np.clip(_IN_BLACK + mean / 16.0, _IN_BLACK, 1.0))
 
 
 def _least(spread: np.ndarray) -> np.ndarray:
