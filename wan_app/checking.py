@@ -99,7 +99,7 @@ class Checking:
                 return None
             people = people_of(found)
             keys = {one.key for one in people}
-            rows = self._consent.consents(found["owner"])
+            rows = [row for row in self._consent.consents() if row.owner == found["owner"]]
         except WanAppError as error:  # a record that was tampered with is told, and nothing of it believed
             return {"id": consent_id, "state": "unknown", "remark": str(error)}
         states = [row.state for row in rows if (frozenset(row.faces), row.voice) in keys]

@@ -14,7 +14,8 @@ from gradio_client import Client, handle_file
 
 from wan_app.media.probe import probe
 
-PUBLIC = {"/text_to_video", "/image_to_video", "/reference_to_video", "/submit", "/job", "/cancel", "/models"}
+PUBLIC = {"/text_to_video", "/image_to_video", "/reference_to_video", "/submit", "/job", "/cancel", "/verify",
+          "/models"}
 
 
 @pytest.fixture(scope="module")

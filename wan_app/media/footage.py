@@ -85,7 +85,8 @@ def open_footage(path: Path, field: str = "file") -> Footage:
 
 
 def frames(footage: Footage, start: float, span: float, count: int, timeout: float) -> Iterator[np.ndarray]:
-    """At most `count` frames of `span` seconds from `start` on, evenly spread, uint8 (height, width, 3).
+    """At most `count` frames from `start` on, uint8 (height, width, 3), spread over `span` seconds, or over more in
+    a film whose frames lie further apart.
 
     A short side above 720 pixels is made that small. What was not decoded within `timeout` seconds is left out.
     """
@@ -99,7 +100,7 @@ def frames(footage: Footage, start: float, span: float, count: int, timeout: flo
     apart = 0.98 * span / count  # frames lie on a grid of their own, which must not make every other one be missed
     pick = f"select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{apart:.4f})'"
     size = f"scale='if(gt(iw,ih),-2,min({_SHORT_SIDE},iw))':'if(gt(iw,ih),min({_SHORT_SIDE},ih),-2)'"
-    raw = _pieces(footage, start, span, timeout, [
+    raw = _piece(footage, start, timeout, [
         "-map", "0:V:0", "-vf", f"{pick},{size}", "-frames:v", str(count), "-fps_mode", "passthrough",
         "-f", "image2pipe", "-c:v", "ppm",  # each with its size in front: it is not what the file says, if turned
     ])
@@ -108,8 +109,8 @@ def frames(footage: Footage, start: float, span: float, count: int, timeout: flo
 
 def sound(footage: Footage, start: float, span: float, timeout: float) -> np.ndarray:
     """float32 (channels, n) at SOUND_RATE: `span` seconds of the sound from `start` on, or what came in time."""
-    raw = _pieces(footage, start, span, timeout, [
-        "-map", "0:a:0", "-ac", str(footage.channels), "-ar", str(SOUND_RATE), "-f", "f32le",
+    raw = _piece(footage, start, timeout, [
+        "-map", "0:a:0", "-t", f"{span:.3f}", "-ac", str(footage.channels), "-ar", str(SOUND_RATE), "-f", "f32le",
     ])
     return np.frombuffer(raw, np.float32, len(raw) // (4 * footage.channels) * footage.channels).reshape(
         -1, footage.channels
@@ -142,10 +143,10 @@ def _drawable(footage: Footage) -> bool:
     return short >= 8 and long <= _MAX_RATIO * short and short * long <= _MAX_PIXELS
 
 
-def _pieces(footage: Footage, start: float, span: float, timeout: float, output: list[str]) -> bytes:
+def _piece(footage: Footage, start: float, timeout: float, output: list[str]) -> bytes:
     # Seeking before the input: what lies between is not decoded.
     seek = ["-ss", f"{start:.3f}"] if start > 0 else []
-    command = ["-loglevel", "fatal", "-threads", "2", *seek, "-t", f"{span:.3f}", *_input(footage.path, footage.kind)]
+    command = ["-loglevel", "fatal", "-threads", "2", *seek, *_input(footage.path, footage.kind)]
     try:
         return _ffmpeg([*command, *output, "pipe:1"], timeout).stdout
     except subprocess.TimeoutExpired as late:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -185,11 +187,15 @@ class Checks:
                 self._stops.pop(check_id, None)
 
     def _note(self, check_id: str, name: str) -> None:
-        self._become(check_id, found=(*self._views[check_id].found, name))
+        with self._changed:
+            view = self._views.get(check_id)
+            if view and name not in view.found:
+                self._become(check_id, found=(*view.found, name))
 
     def _become(self, check_id: str, **changes: Any) -> None:
         with self._changed:
-            self._views[check_id] = replace(self._views[check_id], **changes)
+            if view := self._views.get(check_id):
+                self._views[check_id] = replace(view, **changes)
             self._changed.notify_all()
 
 
@@ -206,12 +212,17 @@ def _watch(process: subprocess.Popen[str], limit: float, stop: threading.Event |
 
 def _end(process: subprocess.Popen[str]) -> None:
     """It and the decoders that it started: one that draws nothing would not notice that nobody listens."""
+    if process.poll() == 0:
+        return
+    if sys.platform != "win32":
+        with suppress(OSError):  # its session is gone
+            os.killpg(process.pid, signal.SIGKILL)
+        return
     with suppress(psutil.Error):
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        for one in family:
+        for one in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.Error):
                 one.kill()
+    process.kill()
 
 
 def _answer(line: str) -> dict[str, Any]:

@@ -19,8 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.media.footage import SOUND_RATE, Footage, frames, open_footage, sound
 from wan_app.media.marks import findings, sidecars
@@ -33,7 +31,7 @@ from wan_app.media.marks.video_read import VideoMarkReading, read_video_mark
 from wan_app.settings import Settings
 
 # Seconds for each mark, and for one piece of a file to be decoded. All together stay below runtime.checks.LIMIT.
-PICTURE_TIME, SOUND_TIME, PIECE_TIME = 45.0, 25.0, 12.0
+PICTURE_TIME, SOUND_TIME, PIECE_TIME = 60.0, 25.0, 12.0
 _PLACES = 8
 _SHORT_PICTURE, _PICTURE_SPAN, _FRAMES = 6.0, 2.0, 24
 _SHORT_SOUND, _SOUND_SPAN = 120.0, 27.0
@@ -85,32 +83,35 @@ def _picture(footage: Footage, keys: InstallKeys) -> MarkFound:
         return MarkFound(state="absent")
     until = time.monotonic() + PICTURE_TIME
     places = _places(footage.seconds, _SHORT_PICTURE, _PICTURE_SPAN)
-    readings: list[tuple[float, VideoMarkReading]] = []
+    alone = len(places) == 1
+    readings: list[VideoMarkReading] = []
     for start, span in places:
         drawn = frames(footage, start, span, _FRAMES, _left(until))
-        readings.append((start, read_video_mark(drawn, [keys.mark_key])))
+        readings.append(read_video_mark(drawn, [keys.mark_key], search=alone))
         if time.monotonic() > until:
             break
-    found = _summed([(one.state, str(one.id) if one.id is not None else None, one.strength, bool(one.frames))
-                     for _, one in readings], len(places))
-    if found.state != "ours" and len(places) > 1 and time.monotonic() < until:
-        found = _together(footage, places, keys, until, found)
-    first = next((one for _, one in readings if one.state == "ours"), None)
+    found = _summed(
+        [(one.state, str(one.id) if one.id is not None else None, one.strength, bool(one.frames)) for one in readings],
+        len(places),
+    )
+    if found.state not in ("ours", "unread") and not alone and time.monotonic() < until:
+        found, one = _together(footage, places, keys, until, found)
+        readings.append(one)
+    first = next((one for one in readings if one.state == "ours"), None)
     return _with(found, _remark(first)) if first else found
 
 
 def _together(
     footage: Footage, places: Sequence[tuple[float, float]], keys: InstallKeys, until: float, found: MarkFound
-) -> MarkFound:
-    """All places as one picture: what is too faint in each may be clear in their sum."""
+) -> tuple[MarkFound, VideoMarkReading]:
+    """All places as one picture, for what is too faint in each may be clear in their sum; and a mark looked for that
+    was cropped or squashed, which takes longer."""
     drawn = (frame for start, span in places for frame in frames(footage, start, span, _FRAMES // 3, _left(until)))
     reading = read_video_mark(drawn, [keys.mark_key])
     if reading.state == "ours" or (found.state == "none" and reading.state != "none"):
-        return MarkFound(
-            state=reading.state, id=str(reading.id) if reading.id is not None else None, strength=reading.strength,
-            places=(1, 1), remark=_remark(reading),
-        )
-    return found
+        identity = str(reading.id) if reading.id is not None else None
+        found = MarkFound(state=reading.state, id=identity, strength=round(reading.strength, 1), places=(1, 1))
+    return found, reading
 
 
 def _remark(reading: VideoMarkReading) -> str:
@@ -243,7 +244,6 @@ class Known:
 
 def main(asked: IO[str] = sys.stdin, say: Callable[[str], Any] = print) -> None:
     """Read {"path", "data_dir", "sign_cert", "sign_key"}; answer {name: value} lines, or {"error": {...}}."""
-    _limit_memory()
     given = json.loads(asked.readline())
     settings = Settings(
         data_dir=Path(given["data_dir"]), sign_cert=_path(given.get("sign_cert")), sign_key=_path(given.get("sign_key"))
@@ -271,5 +271,5 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="ignore")
+    _limit_memory()
     main()

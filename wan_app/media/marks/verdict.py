@@ -213,6 +213,8 @@ class _Case:
         for name, mark in (("picture", self.picture), ("sound", self.sound)):
             if mark.state == "unread":
                 yield f"Whether the {name} is marked. {mark.remark or 'It could not be read in the time allowed.'}"
+            elif name == "picture" and mark.state == "none" and self.signed_here:
+                yield "Why the picture's own mark was not found: very small pictures carry none."
             elif mark.state == "none" and mark.remark:
                 yield f"The rest of the {name}. {mark.remark}"
         if self.credentials.state == "unread":
