@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Containers (RIFF, ISO, Matroska) hold sounds and pictures alike; what is in them is told when it is read.
 _MEDIA = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....(?:WEBP|WAVE)|RF64....WAVE|FORM....AIF[FC]|BM.{4}\0\0\0\0"
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....(?:WEBP|WAVE|AVI )|RF64....WAVE|FORM....AIF[FC]|BM.{4}\0\0\0\0"
     rb"|II\*\0|MM\0\*|....ftyp|ID3|fLaC|OggS|\x1aE\xdf\xa3|\xff[\xe2-\xe7\xf1-\xff]",
     re.DOTALL,
 )

@@ -52,8 +52,8 @@ def idle(remark: str = "") -> str:
         "<dt>Made by another install</dt><dd>The mark of this app is there, under another key.</dd>"
         "<dt>Marked, but not readable</dt><dd>A mark is there, worn beyond reading.</dd>"
         "<dt>No mark found</dt><dd>This proves nothing. Marks can be lost, and most files never had one.</dd></dl>"
-        "<p class='small'>A check takes some seconds, two minutes at most. A file is looked at and not kept. Uploads "
-        "may have 40 MB; on the command line, <code>python -m wan_app verify FILE</code> reads files of any size, and "
+        "<p class='small'>A check takes some seconds, two minutes at most. An upload is gone after two hours. It may "
+        "have 40 MB; on the command line, <code>python -m wan_app verify FILE</code> reads files of any size, and "
         "whole folders.</p></section>"
     )
 

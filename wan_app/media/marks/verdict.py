@@ -108,7 +108,7 @@ class _Case:
                 f"Part of this {self.what} was made here, by AI: its mark was read at {found} of {of} places looked at."
             ),
             "made here, but the marks disagree": lambda: (
-                "Something in it was made here, but its marks disagree: it is not as it was written."
+                "Something in it was made here, by AI, but its marks disagree: it is not as it was written."
             ),
             "made by another install": lambda: (
                 f"This {self.what} was made by AI with this app, but not by this install: its marks are of another one."
