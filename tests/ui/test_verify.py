@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.ui.remembering import MINE, RememberingServices
@@ -17,6 +18,7 @@ from wan_app.runtime.checks import CheckView
 from wan_app.sharing.who import Who
 from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui import verdict
+from wan_app.ui.handlers import Page
 from wan_app.ui.verify import Verifying, own_results
 
 ID = "00aa11bb22"
@@ -206,3 +208,8 @@ def test_the_statement_of_consent_is_told(tmp_path: Path) -> None:
 
 def test_waiting_says_how_many_come_before() -> None:
     assert "Waiting, 2 before you" in verdict.running((), 2)
+
+
+def test_nothing_but_tabs_stands_among_the_tabs(page: Page) -> None:
+    """Gradio counts the neighbours: another component there showed the tab after it twice."""
+    assert {type(child) for child in page.tabs.children} == {gr.Tab}

@@ -34,6 +34,7 @@ from wan_app.ui import (
 from wan_app.ui.about import About
 from wan_app.ui.before import Before
 from wan_app.ui.consent import People
+from wan_app.ui.faults import tamed
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
 from wan_app.ui.panel import Catalogue, Panel
@@ -65,6 +66,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
         session = gr.BrowserState(
             {"job": None}, storage_key="wan-app-session", secret=_BROWSER_SECRET
         )
+        checking = verify.remembered(_BROWSER_SECRET)
         with gr.Row(elem_id="top"):
             html(_header(settings), elem_id="header")
             me = html("", elem_id="me")
@@ -73,7 +75,7 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
                 with gr.Tabs(elem_id="tabs") as tabs:
                     panels = [module.build(catalogue) for module in (text, image, reference)]
                     kept, people = gallery.build(), cast.build()
-                    verifying = verify.build(services, _BROWSER_SECRET)
+                    verifying = verify.build(services, *checking)
                     told = about.build(catalogue, settings)
                     shared = sharing.build(services, settings, me)
             shown = stage.build()
@@ -107,6 +109,7 @@ def mounted(demo: gr.Blocks, settings: Settings) -> FastAPI:
     """Gradio's application around the page, as `Blocks.launch` would serve it."""
     # The job queue is ours: Gradio's must let everything through. What takes it must not be called past it.
     demo.queue(default_concurrency_limit=None, api_open=False)
+    tamed(demo)
     outer = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), demo, "/",
         ssr_mode=False, run_history=False, enable_monitoring=False, pwa=False, show_error=True,

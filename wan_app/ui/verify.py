@@ -146,8 +146,14 @@ def own_results(jobs: list[JobView]) -> list[tuple[str, str]]:
     return [(f"{_asked(job)} ({job.created[:16].replace('T', ' ')})", job.id) for job in made[:_CHOICES]]
 
 
-def build(services: Services, secret: str) -> Verifying:
-    """The tab's components. `secret` is the page's for what browsers keep."""
+def remembered(secret: str) -> tuple[gr.BrowserState, gr.Timer]:
+    """What goes on out of sight, and must not stand among the tabs: Gradio numbers them by their neighbours, and
+    showed the next tab twice. `secret` is the page's for what browsers keep."""
+    return gr.BrowserState(None, storage_key="wan-app-checked", secret=secret), gr.Timer(_TICK, active=False)
+
+
+def build(services: Services, checked: gr.BrowserState, timer: gr.Timer) -> Verifying:
+    """The tab's components, within the tabs of the page; the last two are `remembered`."""
     with gr.Tab("Verify", id="verify", elem_id="tab-verify") as tab:
         with gr.Row(elem_id="verify"):
             with gr.Column(scale=5, min_width=300, elem_classes="verify-inputs"):
@@ -163,9 +169,8 @@ def build(services: Services, secret: str) -> Verifying:
             with gr.Column(scale=7, min_width=320):
                 shown = html(verdict.idle(), elem_id="verdict")
     return Verifying(
-        services=services, tab=tab, file=file, job=job, check=check, stop=stop, shown=shown,
-        checked=gr.BrowserState(None, storage_key="wan-app-checked", secret=secret),
-        timer=gr.Timer(_TICK, active=False),
+        services=services, tab=tab, file=file, job=job, check=check, stop=stop, shown=shown, checked=checked,
+        timer=timer,
     )
 
 

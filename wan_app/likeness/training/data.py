@@ -149,9 +149,10 @@ class Pool:
         batch = self._batch(bucket, rows, modes, latents, known)
         return replace(batch, audio=audio, known_audio=known_sound(audio, known, self.rng))
 
-    def stills(self, size: int) -> Batch:
-        """A batch of `size` square single frames: five times cheaper than clips, and looks are learned from them."""
-        bucket = self.buckets[0]
+    def stills(self, size: int, shape: int) -> Batch:
+        """A batch of `size` single frames from bucket number `shape`: five times cheaper than clips, and looks are
+        learned from them."""
+        bucket = self.buckets[shape]
         rows, modes = self._draw(bucket, size, STILL_MODES)
         first, last = bucket.clips.latents[rows, :, :1].float(), bucket.clips.stills[rows].float()
         chosen = torch.rand(size, generator=self.generator).to(first.device) < 0.5

@@ -110,8 +110,10 @@ class Trainer:
 
     def take_step(self, size: int, progress: float) -> tuple[float, float]:
         """One update, from `size` clips or four times as many stills in turn; the losses of video and sound."""
-        stills = self.step % 2 == 1
-        batch = self.pool.stills(STILLS_FOR_A_CLIP * size) if stills else self.pool.batch(size, self.bucket)
+        if self.step % 2:
+            batch = self.pool.stills(STILLS_FOR_A_CLIP * size, self.bucket)
+        else:
+            batch = self.pool.batch(size, self.bucket)
         with self.rank.autocast():
             text = encode_text(self.tokenizer, self.text_encoder, batch.captions)
             seen, heard = flow_loss(self.transformer, text, batch, self.generator)
