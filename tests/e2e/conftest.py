@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Studio:
     """A server that can be stopped and started again on its port and data."""
 
-    def __init__(self, folder: Path, *command: str) -> None:
+    def __init__(self, folder: Path, *command: str, **environment: str) -> None:
         self.data_dir, self._log = folder / "data", folder / "server.log"
         self.cache = folder / "gradio"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         # {port} and {data} stand for this server's own.
+        self._environment = environment
         self._command = command or ("-m", "tests.ui.fake_studio", "{port}", "{data}")
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it answers 200."""
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(self.cache)}
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(self.cache), **self._environment}
         command = [one.format(port=self.port, data=self.data_dir) for one in self._command]
         self._process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=env, stdout=self._log.open("ab"), stderr=subprocess.STDOUT
@@ -52,7 +53,7 @@ class Studio:
         until = time.monotonic() + 90
         while time.monotonic() < until and self._process.poll() is None:
             try:
-                if httpx.get(self.url).status_code == 200:
+                if httpx.get(self.url + "healthz").status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.2)
@@ -82,6 +83,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     running.stop()
     # Gradio prints its own refusals of forged paths; none may come from our code.
     assert "/wan_app/" not in running.log(), running.log()
+
+
+@pytest.fixture(scope="session")
+def studio_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Studio]:
+    """Makes a studio whose environment says something; the test starts and stops it."""
+    return lambda **environment: Studio(tmp_path_factory.mktemp("studio"), **environment)
 
 
 @pytest.fixture(scope="session")

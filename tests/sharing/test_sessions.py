@@ -67,6 +67,6 @@ def test_a_restart_keeps_them_and_the_file_holds_no_cookie(sessions: Sessions, s
     again = Sessions(Store(store.path))
     assert again.read(cookie) == ("o", "")
     secret = cookie.split(".")[1].encode()
-    files = [file for file in store.path.parent.iterdir()]
+    files = list(store.path.parent.iterdir())
     assert not any(secret in file.read_bytes() for file in files)
     assert store.path.stat().st_mode & 0o077 == 0 and store.path.parent.stat().st_mode & 0o077 == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import soundfile
@@ -31,7 +32,7 @@ def main(port: int, data_dir: Path) -> None:
     weights.locate = lambda spec, *rest: data_dir if spec.bundled else real(spec, *rest)
     examples.FOLDER = data_dir.parent / "examples"
     store_examples(examples.FOLDER)
-    launch.serve(Settings(data_dir=data_dir, port=port))
+    launch.serve(replace(Settings.from_environment(), data_dir=data_dir, port=port))
 
 
 def _fetch(services: services_module.Services, model_id: str, report: Reporter) -> Downloaded:

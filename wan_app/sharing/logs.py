@@ -56,6 +56,12 @@ def start(settings: Settings) -> logging.Handler:
     handler.setLevel(logging.INFO)
     root = logging.getLogger()
     root.addHandler(handler)
+    if not any(type(one) is logging.StreamHandler for one in root.handlers):
+        # Without any handler, Python itself would print these.
+        console = logging.StreamHandler()
+        console.setLevel(logging.WARNING)
+        console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        root.addHandler(console)
     ours = logging.getLogger("wan_app")
     if ours.level == logging.NOTSET:
         ours.setLevel(logging.INFO)

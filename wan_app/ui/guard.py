@@ -25,13 +25,14 @@ from wan_app.sharing.bodies import BadBody, replayed
 from wan_app.sharing.gate import WHO
 from wan_app.ui.belongings import Belongings
 from wan_app.ui.bodies import Endpoints, checked_body, files_in, parsed
+from wan_app.ui.faults import REFUSED
 from wan_app.ui.session import MAY_USE
 
 API = "/gradio_api"
 UPLOAD = API + "/upload"
 _PLAIN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/pwa_icon(/\d+)?"
-    r"|/(assets|static|svelte)/[^\0]*"
+    r"|/(assets|static|svelte)/[\w.,@+~/-]{1,200}"
     rf"|{API}/(info|openapi\.json|app_id|startup-events|theme\.css|queue/status|user|login_check)/?"
 )
 _FILE = re.compile(rf"{API}/file[=/](.*)", re.DOTALL)
@@ -74,7 +75,7 @@ class Guard:
         elif reads and self._listens(path, scope, owner):
             await self._app(scope, receive, Watching(send, self._handed(owner)))
         elif not reads and path == UPLOAD:
-            await self._app(scope, receive, Uploading(send, self._handed(owner)))
+            return await self._upload(scope, receive, Uploading(send, self._handed(owner)))
         elif not reads and (found := _POSTS.fullmatch(path)):
             return await self._post(found, owner, scope, receive, send)
         else:
@@ -115,6 +116,18 @@ class Guard:
         real = self._within(path)
         return real is not None and (self._is_public(real) or self._belongings.has(owner, str(real)))
 
+    async def _upload(self, scope: Any, receive: Any, uploading: Uploading) -> Response | None:
+        try:
+            await self._app(scope, receive, uploading)
+        except (TypeError, AttributeError, ValueError, KeyError) as error:
+            # Gradio does not expect a form without files in it.
+            log.info("an upload that is none", extra={"kind": type(error).__name__})
+            return refusal(400, "These are no files", kind="text")
+        except OSError as error:
+            log.error("an upload could not be kept: %s", error.strerror)
+            return refusal(507, "The studio's disk does not take this file", kind="text")
+        return None
+
     # --- calls --------------------------------------------------------------------------------
 
     def _listens(self, path: str, scope: Any, owner: str) -> bool:
@@ -145,8 +158,9 @@ class Guard:
         except BadBody as error:
             return refusal(error.status, str(error))
         data = json.dumps(body).encode()
-        watching = Calling(send, self._handed(owner), lambda event: self._belongings.claim(owner, event))
-        await self._app(_sized(scope, data), replayed(data, receive), watching)
+        scope = _sized(scope, data)
+        watching = Calling(send, scope, self._handed(owner), lambda event: self._belongings.claim(owner, event))
+        await self._app(scope, replayed(data, receive), watching)
         return None
 
     def _ending(self, given: dict[str, Any], owner: str) -> dict[str, Any]:
@@ -181,13 +195,18 @@ class Watching:
 
 
 class Calling(Watching):
-    """The same for a single answer, which may also name the call that it began."""
+    """The same for a single answer, which may also name the call that it began.
 
-    def __init__(self, send: Any, hand: Callable[[str], None], began: Callable[[str], Any]) -> None:
+    Gradio answers inputs that it refuses as if it had failed itself (500).
+    """
+
+    def __init__(self, send: Any, scope: Any, hand: Callable[[str], None], began: Callable[[str], Any]) -> None:
         super().__init__(send, hand)
-        self._began = began
+        self._scope, self._began = scope, began
 
     async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 500 and self._scope.get(REFUSED):
+            message = {**message, "status": 422}
         body = message.get("body", b"") if message["type"] == "http.response.body" else b""
         if len(body) < 400 and (found := _EVENT.search(body)):
             self._began(found[1].decode())
@@ -209,6 +228,8 @@ class Uploading:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
+        if self._start["status"] >= 500:
+            return  # what went wrong comes as an exception after this
         answer = refusal(415, "Only pictures and sounds can be uploaded", kind="text") if self._refused() else None
         if answer:
             await answer({"type": "http"}, None, self._send)  # type: ignore[arg-type]

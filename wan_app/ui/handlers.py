@@ -171,7 +171,7 @@ class Page:
 
     def on_size(self, model: Any, size: Any, seconds: Any) -> str:
         """What a shape and a length come to."""
-        spec = self.catalogue.specs.get(model)
+        spec = self.catalogue.specs.get(model) if isinstance(model, str) else None
         return readout(spec, size, seconds) if spec else ""
 
     def on_add_slot(self, panel: Panel) -> Callable[..., Updates]:
