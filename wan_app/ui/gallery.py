@@ -91,13 +91,15 @@ class GalleryTab:
     # --- looking ------------------------------------------------------------------------------
 
     def on_look(self, words: Any, show: Any, count: Any, opened: Any) -> Updates:
-        """The tab is opened: the tiles, and what was open."""
+        """The tab is opened: the tiles, and what was open before the page was loaded anew.
+
+        What is in sight already (`_UNSEEN`) stays as it is: somebody may be about to delete it.
+        """
         updates = self._tiles(words, show, count) | {self.told: ""}
         try:
-            kept = self._kept(job_of(opened))
+            return updates | self._opened(self._kept(job_of(opened)))
         except WanAppError:
-            return updates | self._closed()
-        return updates | self._opened(kept)
+            return updates
 
     def on_search(self, words: Any, show: Any) -> Updates:
         """Other words, other kinds: from the beginning."""
@@ -277,7 +279,7 @@ def wire(one: GalleryTab, page: Page, secret: str, quiet: dict[str, Any]) -> Non
     one.page = page
     one.open_job = gr.BrowserState({"job": None}, storage_key="wan-app-gallery", secret=secret)
     looks, opened, all_of_it = one.looks(), one.open_job, one.outputs()
-    one.tab.select(one.on_look, [*looks, opened], all_of_it, **quiet)
+    one.tab.select(one.on_look, [*looks, opened], all_of_it, js=_UNSEEN, **quiet)
     gr.on(
         [one.words.input, one.show.input], one.on_search, [one.words, one.show], one.tile_outputs(),
         trigger_mode="always_last", **quiet,
@@ -317,6 +319,7 @@ def _limit(one: GalleryTab) -> None:
         one.limit_save = gr.Button("Set", size="sm", elem_classes="quiet", scale=0, min_width=90)
 
 
+_UNSEEN = "(words, show, count, opened) => [words, show, count, document.querySelector('.detail') ? null : opened]"
 _BOTH = """
 element.addEventListener('click', (event) => {
   if (!event.target.closest('[data-act="both"]')) return;

@@ -85,6 +85,8 @@ class Keepsakes:
             return refusal(404, "There is no such video of yours")
         except WanAppError as error:
             return refusal(404, str(error))
+        except ValueError:  # thousands of fields
+            pass
         return refusal(404, "There is nothing here")
 
     def _exported(self, query: str, owner: str) -> Response:
