@@ -20,7 +20,7 @@ from wan_app.media.samples import Sound
 from wan_app.media.video import read_metadata
 from wan_app.runtime.models import ModelManager
 from wan_app.settings import Settings
-from wan_app.types import Character, Exporting, GenerationRequest, Loading, Step
+from wan_app.types import Character, Exporting, GenerationRequest, GenerationResult, Loading, Step
 
 REQUEST = GenerationRequest(
     mode="text", prompt="a cat", model="pocket", width=128, height=96, num_frames=5, seconds=0.625,
@@ -76,6 +76,9 @@ def test_the_result_is_measured_and_the_request_is_inside(settings):
     assert (result.width, result.height) == (768, 576)
     assert set(result.timings) == {"load", "generate", "export", "total"}
     assert result.timings["total"] == pytest.approx(sum(result.timings.values()) / 2, abs=0.05)
+    assert [one.name for one in result.checks] == ["frames", "duration", "sound", "picture", "mark"]
+    assert all(one.good for one in result.checks)
+    assert GenerationResult.from_json(json.loads(json.dumps(result.to_json()))) == result
     assert read_metadata(result.file)["request"] == REQUEST.to_json()
     kinds = [type(one) for one in report.events]
     assert kinds == [Loading, Loading, Step, Step, Exporting, Exporting]
@@ -294,6 +297,7 @@ def test_the_voice_alone_is_a_wav_file(settings, kind, request):
     assert len(samples) / rate == pytest.approx(0.5 if kind == "silent" else 2.125)
     assert result.notes[0] == "mended" and ("generate" in result.timings) is (kind == "native")
     assert [one.name for one in result.file.parent.iterdir()] == ["voice.wav"]
+    assert [one.name for one in result.checks] == ["sound", "mark"]
 
 
 @pytest.mark.parametrize("sound_only", [False, True])
@@ -326,3 +330,14 @@ def test_speech_keeps_its_own_model_beside_the_videos(settings):
         with recipe._speakers.lease("pocket-tts", sounds._PLAN), recipe._models.lease("pocket", Plan()):
             pass
     assert loaded == ["speech", "video"]
+
+
+def test_a_model_that_went_black_fails_the_job_and_leaves_nothing(settings):
+    class Black(FakePipeline):
+        def generate(self, request, report):
+            made = super().generate(request, report)
+            return replace(made, frames=np.zeros_like(made.frames))
+
+    with pytest.raises(ExportFailed, match="^every frame that the model made is black"):
+        make(settings, Report(), Black())
+    assert list((settings.outputs_dir / "job").iterdir()) == []

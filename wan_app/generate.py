@@ -25,9 +25,10 @@ from wan_app.fitted import Stopwatch
 from wan_app.media.label import Label
 from wan_app.media.marks.credentials import ready_keys
 from wan_app.media.marks.manifest import Facts
-from wan_app.media.marks.marking import Marks, unused_id
+from wan_app.media.marks.marking import QUIET, Marks, unused_id
 from wan_app.media.sound import Sound
 from wan_app.media.storage import storage_error
+from wan_app.media.truth import told_of_sound
 from wan_app.media.video import export_video
 from wan_app.media.wav import write_wav
 from wan_app.runtime.job import Task, now, part_file
@@ -105,7 +106,7 @@ def _write_video(
     )
     return replace(
         result, width=facts.width, height=facts.height, num_frames=facts.num_frames, fps=facts.fps,
-        seconds=facts.seconds, audio=facts.audio, notes=result.notes + said + facts.notes,
+        seconds=facts.seconds, audio=facts.audio, notes=result.notes + said + facts.notes, checks=facts.checks,
     )
 
 
@@ -121,7 +122,8 @@ def _write_sound(
         raise ExportFailed(f"{result.model} made no sound")
     report(Exporting("Writing the sound"))
     audio, said = write_wav(sound.samples, sound.sample_rate, result.file, marks=marks, part=part)
-    return replace(result, audio=audio, seconds=audio.seconds, notes=result.notes + said)
+    checks = told_of_sound(audio, marked=QUIET not in said)
+    return replace(result, audio=audio, seconds=audio.seconds, notes=result.notes + said, checks=checks)
 
 
 def _make_folder(out: Path) -> None:

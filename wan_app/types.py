@@ -138,11 +138,24 @@ class Similarity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was measured on the written file, `said` for people.
+
+    Not `good` is what is worth a look (a stretch in which nothing moves) although the file holds what was made;
+    a file that does not is never delivered.
+    """
+
+    name: str
+    said: str
+    good: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationResult:
     """What was made, as measured on the written file. `timings` are seconds by stage name.
 
     A result of `sound_only` has no picture: its sides, frames and rate are 0. `notes` are lines for
-    people on what was repaired in the inputs or could not be done in full.
+    people on what was repaired in the inputs or could not be done in full; `checks` what was measured.
     """
 
     file: Path
@@ -157,6 +170,7 @@ class GenerationResult:
     audio: AudioInfo | None = None
     similarity: tuple[Similarity, ...] = ()
     notes: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     watermark_id: str | None = None
     consent_id: str | None = None
@@ -174,6 +188,7 @@ class GenerationResult:
             known["audio"] = AudioInfo(**known["audio"])
         known["similarity"] = tuple(Similarity(**one) for one in known.get("similarity", ()))
         known["notes"] = tuple(known.get("notes", ()))
+        known["checks"] = tuple(Check(**one) for one in known.get("checks", ()))
         return cls(**known)
 
 

@@ -87,7 +87,7 @@ class Storm:
         if waiting and self._dice.random() < 0.3:
             job = self._dice.choice(waiting)
             self.told.moved += bool(self._ask("move", id=job.id, owner=job.owner, to="front"))
-        if waiting and self._dice.random() < 0.12:
+        if waiting and self._dice.random() < 0.06:
             job = self._dice.choice(waiting)
             told = self._ask("cancel", id=job.id, owner=job.owner)
             sure = bool(told) and told.get("state") == "cancelled"  # type: ignore[union-attr]

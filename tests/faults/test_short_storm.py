@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from tests.fakes import result_of
 from tests.faults.__main__ import run
-from tests.faults.checks import audit, check_file
+from tests.faults.checks import audit, check_file, check_marks
+from wan_app.media.marks.keys import InstallKeys
 from wan_app.runtime.job import Task
 from wan_app.runtime.ledger import Ledger
 from wan_app.types import Finished
@@ -48,6 +51,12 @@ def test_the_audit_sees_what_is_wrong(settings, make_job, make_task):
 
 def result_of_job(job):
     return result_of(Task(job_id=job.id, request=job.request, out=job.out, log=job.out))
+
+
+def test_a_file_without_our_marks_is_seen(settings, make_task, tmp_path):
+    soundfile.write(tmp_path / "plain.wav", np.zeros(16_000, np.float32), 16_000)
+    said = check_marks(tmp_path / "plain.wav", result_of(make_task()), InstallKeys.of(settings))
+    assert said == "its credentials are none"
 
 
 def test_a_picture_is_no_video(make_task, tmp_path):

@@ -81,6 +81,7 @@ def test_it_is_in_the_file_and_the_invisible_mark_over_it(tmp_path: Path, marks:
     from wan_app.media.video import export_video
 
     frames = np.full((6, 96, 96, 3), 120, np.uint8)
+    frames[:, :, :8] = 20 * np.arange(6, dtype=np.uint8)[:, None, None, None]  # what does not move is not written
     for name, where in (("with.mp4", "corner"), ("without.mp4", "off")):
         labelled = replace(marks, label=Label(where))  # type: ignore[arg-type]
         export_video(frames, tmp_path / name, fps=8, metadata={}, marks=labelled)

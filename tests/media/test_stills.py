@@ -15,6 +15,7 @@ from wan_app.media.video import export_video
 @pytest.mark.parametrize("count", [5, 41])  # shorter and longer than the second that is searched
 def test_the_last_frame_and_no_other(tmp_path: Path, count: int, marks: Marks) -> None:
     frames = np.zeros((count, 96, 96, 3), np.uint8)
+    frames[:, :8] = 90  # what is all black is not written
     frames[-1] = (200, 40, 40)
     export_video(frames, tmp_path / "clip 100%d.mp4", fps=8, metadata={}, marks=marks)
     red, green, blue = Image.open(last_frame(tmp_path / "clip 100%d.mp4")).convert("RGB").getpixel((48, 48))

@@ -17,7 +17,8 @@ from wan_app.media.encoder import AUDIO_RATE, RawSound
 from wan_app.media.loudness import at_loudness
 from wan_app.media.marks.marking import Marks
 from wan_app.media.probe import probe
-from wan_app.media.video import AAC_FRAME, VideoFacts, export_video
+from wan_app.media.truth import AAC_FRAME
+from wan_app.media.video import VideoFacts, export_video
 
 RATE = 16_000
 NOISE = np.random.default_rng(0).uniform(-1, 1, (2, 3 * RATE)).astype(np.float32)

@@ -1,6 +1,6 @@
 """A fast fake model for page tests: real queue, worker, writer and files; a drawn dot instead of a network.
 
-Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "explode" fails
+Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "for ages" minutes, "explode" fails
 while running, "stranger" makes a bad likeness. It speaks: a tone in syllables, at 16 kHz.
 """
 
@@ -60,7 +60,7 @@ class DotPipeline:
 
     @staticmethod
     def _wait(said: str, report: Reporter) -> None:
-        until = time.monotonic() + (0.6 if "slowly" in said else 0.02)
+        until = time.monotonic() + (60 if "for ages" in said else 0.6 if "slowly" in said else 0.02)
         while time.monotonic() < until:
             report.check()
             time.sleep(0.01)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from wan_app.types import Similarity
+from wan_app.types import Check, Similarity
 from wan_app.ui import report
 
 
@@ -68,3 +68,13 @@ def test_notes_are_listed_and_never_markup() -> None:
     people = [Similarity(character="<img>", identity=1)] * 2
     parser.feed(report.report(people, ["<script>x", "took the sound of a video"]))
     assert parser.found.count("li") == 2 and not {"img", "script"} & set(parser.found)
+
+
+def test_checks_are_folded_and_the_odd_ones_come_first() -> None:
+    good = Check(name="frames", said="9 frames of 64 × 64")
+    assert report.checked([]) == ""
+    calm = report.checked([good])
+    assert calm.startswith('<details class="checks"><summary>File checked: in order') and " open" not in calm
+    odd = report.checked([good, Check(name="picture", said="<b>Black from 0 s", good=False)])
+    assert "File checked: 1 thing to look at" in odd and "<b>" not in odd
+    assert odd.index("Black from") < odd.index("9 frames")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from wan_app.errors import ExportFailed
 from wan_app.media.ffmpeg import named, read_mp4
+from wan_app.media.looks import GLANCE, grid
 from wan_app.media.loudness import loudness
 from wan_app.media.sync import lag
-from wan_app.types import AudioInfo
+from wan_app.types import AudioInfo, Check
 
 _CHANNELS = {"mono": 1, "stereo": 2}
 # What AAC makes of speech is 0.99 alike, of full-band stereo noise 0.7; of another sound, below 0.1.
@@ -25,7 +26,8 @@ _SILENCE = 1e-3  # -60 dB: AAC may keep nothing of it
 @dataclass(frozen=True, kw_only=True)
 class VideoFacts:
     """Measured on the file: `seconds` is `num_frames / fps`; `audio` None for a silent file. `notes` are lines
-    for people on marks that it could not carry."""
+    for people on marks that it could not carry; `glances`, uint8 (num_frames, rows, columns, 3), what its frames
+    look like (`media.looks`); `checks` what was found in order."""
 
     width: int
     height: int
@@ -34,6 +36,8 @@ class VideoFacts:
     seconds: float
     audio: AudioInfo | None = None
     notes: tuple[str, ...] = ()
+    glances: np.ndarray | None = field(default=None, repr=False, compare=False)
+    checks: tuple[Check, ...] = field(default=(), compare=False)
 
 
 def probe(path: Path, sent: np.ndarray | None = None) -> VideoFacts:
@@ -50,11 +54,15 @@ def probe(path: Path, sent: np.ndarray | None = None) -> VideoFacts:
     # framecrc prints one line a decoded frame, "stream, dts, pts, duration, size, crc", after
     # "#name stream: value" lines; passthrough keeps ffmpeg from mending the frame rate.
     lines = ("-map", "0:v:0", "-map", "0:a:0?", "-fps_mode", "passthrough", "-f", "framecrc")
-    if sent is None:
-        return _facts(*_parse(_read(path, *lines)))
+    small = ("-map", "0:v:0", "-vf", GLANCE, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24")
     with tempfile.TemporaryDirectory() as folder:  # a second pipe to a child is not to be had on Windows
-        raw = Path(folder, "heard.f32")
-        facts = _facts(*_parse(_read(path, "-map", "0:a:0", "-f", "f32le", named(raw), *lines)))
+        seen, raw = Path(folder, "seen.rgb"), Path(folder, "heard.f32")
+        sound = () if sent is None else ("-map", "0:a:0", "-f", "f32le", named(raw))
+        facts = _facts(*_parse(_read(path, *small, named(seen), *sound, *lines)))
+        columns, rows = grid(facts.width, facts.height)
+        facts = replace(facts, glances=np.fromfile(seen, np.uint8).reshape(-1, rows, columns, 3))
+        if sent is None:
+            return facts
         heard = np.fromfile(raw, np.float32)
     assert facts.audio  # else ffmpeg would not have written it
     return replace(facts, audio=_against(facts.audio, heard.reshape(-1, facts.audio.channels or 1).T, sent))

@@ -1,7 +1,8 @@
 """The only MP4 writer, and the reader of the request it stores inside.
 
     frames, one by one -> enlarged -> labelled -> marked -> ffmpeg -> hidden part file
-    -> marks read back (if weak: once more, stronger) -> signed -> measured -> moved to `out`
+    -> marks read back (if weak: once more, stronger) -> signed -> measured and held against what was sent
+    -> moved to `out`
 """
 
 from __future__ import annotations
@@ -27,21 +28,19 @@ from wan_app.families.spec import written_scale
 from wan_app.media.encoder import AUDIO_RATE, Encoder, RawSound
 from wan_app.media.ffmpeg import read_mp4
 from wan_app.media.label import Label
+from wan_app.media.looks import Witness
 from wan_app.media.marks.credentials import sign
-from wan_app.media.marks.marking import Marks, deliver, marked_and_read
+from wan_app.media.marks.marking import SMALL, Marks, deliver, marked_and_read
 from wan_app.media.marks.video_mark import VideoMarker
 from wan_app.media.probe import VideoFacts, probe
 from wan_app.media.replay import replayable
 from wan_app.media.samples import Sound, fit
 from wan_app.media.storage import check_writable, part_beside, shown, storage_error
-from wan_app.types import AudioInfo, Reporter
+from wan_app.media.truth import check_file, check_made, told
+from wan_app.types import Reporter
 
 __all__ = ["VideoFacts", "check_writable", "export_video", "read_metadata"]
 
-# Seconds. The file's last packet may be a whole one, though players stop where its length says.
-AAC_FRAME = 1024 / AUDIO_RATE
-# Far below what anybody notices (45 ms), and below the 21 ms by which a forgotten encoder delay shifts it.
-MAX_OFFSET = 0.005
 # In front of our JSON in the MP4's comment: other programs write JSON there too.
 _MARK = "wan_app/1 "
 
@@ -77,7 +76,8 @@ def export_video(
 
     Raises:
         StorageError: `out` cannot be written, or the disk filled up on the way.
-        ExportFailed: wrong frames, ffmpeg failed, or the file does not hold what was sent, in sync and marked.
+        ExportFailed: wrong frames (all black, or all the same), ffmpeg failed, or the file does not hold what
+            was sent, in sync and marked.
     """
     out = Path(out)
     check_writable(out)
@@ -89,12 +89,13 @@ def export_video(
             wanted, sound, notes = marked_and_read(partial(_write, film), growing, sent, marks, check)
             store = sign(growing, "video/mp4", marks.facts, marks.keys, sound_marked=sound.marked)
             facts = probe(growing, sound.samples)
-            _compare(facts, wanted, silent=sent is None)
+            check_file(facts, wanted, silent=sent is None)
             check()
             deliver(growing, out, marks, store)
     except OSError as error:
         raise storage_error("out", out, error) from error
-    return replace(facts, notes=notes)
+    said = told(facts, picture_marked=SMALL not in notes, sound_marked=sound.marked)
+    return replace(facts, notes=notes, checks=said, glances=None)
 
 
 def read_metadata(path: Path | str, field: str = "from") -> dict[str, Any]:
@@ -146,18 +147,21 @@ def _write(film: _Film, marker: VideoMarker, sound: np.ndarray | None) -> VideoF
     if size[0] % 2 or size[1] % 2:
         raise ExportFailed(f"cannot write {size[0]}x{size[1]}; both sides must be even")
     rate = Fraction(film.fps).limit_denominator(1001)
-    count = 0
+    witness = Witness()
     with _sound(sound, film.part) as raw, Encoder(
         film.part, width=size[0], height=size[1], fps=rate, comment=film.comment, sound=raw
     ) as encoder:
         for frame in chain([first], frames):
             film.check()
-            labelled = film.label.on(_enlarged(_checked(frame, first.shape), size), count, film.fps)
-            encoder.write(marker.mark(labelled).tobytes())
-            count += 1
+            labelled = film.label.on(_enlarged(_checked(frame, first.shape), size), witness.count, film.fps)
+            marked = marker.mark(labelled)
+            encoder.write(marked.tobytes())
+            witness.see(frame, marked)
         encoder.finish(film.check)
+    check_made(witness)
     return VideoFacts(
-        width=size[0], height=size[1], num_frames=count, fps=float(rate), seconds=float(count / rate)
+        width=size[0], height=size[1], num_frames=witness.count, fps=float(rate),
+        seconds=float(witness.count / rate), glances=np.stack(witness.glances),
     )
 
 
@@ -181,31 +185,6 @@ def _enlarged(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _comment(metadata: dict[str, Any]) -> str:
     # ASCII only, so that no locale or command line on the way can change a character.
     return _MARK + json.dumps(metadata, ensure_ascii=True, separators=(",", ":"))
-
-
-def _compare(facts: VideoFacts, wanted: VideoFacts, *, silent: bool) -> None:
-    same = (facts.width, facts.height, facts.num_frames) == (wanted.width, wanted.height, wanted.num_frames)
-    if not same or abs(facts.fps - wanted.fps) > wanted.fps / 1000 or (facts.audio is None) != silent:
-        raise ExportFailed(
-            f"the written file holds {_summary(facts)}; needed {_summary(wanted)}"
-            f" {'without' if silent else 'with'} sound"
-        )
-    if facts.audio:
-        _compare_sound(facts.audio, facts.seconds)
-
-
-def _compare_sound(audio: AudioInfo, seconds: float) -> None:
-    if abs(audio.seconds - seconds) > AAC_FRAME:
-        raise ExportFailed(f"the written file holds {audio.seconds:.3f} s of sound; needed {seconds:.3f} s")
-    if abs(audio.offset or 0.0) > MAX_OFFSET:
-        raise ExportFailed(
-            f"the written file's sound is {audio.offset:+.3f} s off the picture; needed at most {MAX_OFFSET} s"
-        )
-
-
-def _summary(facts: VideoFacts) -> str:
-    sound = " with sound" if facts.audio else ""
-    return f"{facts.num_frames} frames of {facts.width}x{facts.height} at {facts.fps:g} fps{sound}"
 
 
 def _fitted(

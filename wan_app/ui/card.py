@@ -11,7 +11,7 @@ from urllib.parse import quote
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.families.spec import written_scale
 from wan_app.types import Downloading, Exporting, GenerationResult, JobEvent, Loading, Queued, Step
-from wan_app.ui.report import listed, report
+from wan_app.ui.report import checked, listed, report
 from wan_app.ui.words import duration, field_label, sound_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def finished(result: GenerationResult, file: str, prompt: str) -> str:
         "finished",
         _video(file, f"The generated video: {prompt}", result.width, result.height, sound=result.audio is not None)
         + f'<div class="line"><span role="status">Done</span><span class="note">{escape(" · ".join(facts))}</span>'
-        + f'</div><p class="heard-facts">{escape(sound)}</p>{_asked(prompt)}{report(result.similarity, result.notes)}',
+        + f'</div><p class="heard-facts">{escape(sound)}</p>{_asked(prompt)}{report(result.similarity, result.notes)}'
+        + checked(result.checks),
     )
 
 

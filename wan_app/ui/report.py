@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from wan_app.types import Similarity
+from wan_app.types import Check, Similarity
 
 # From this agreement on the sentence holds; read from the top. Low values are told as what they are.
 _LOOKS = (
@@ -42,6 +42,18 @@ def listed(notes: Sequence[str]) -> str:
     """Lines for people, or nothing."""
     said = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="notes">{said}</ul>' if said else ""
+
+
+def checked(checks: Sequence[Check]) -> str:
+    """What was measured on the written file, folded away; a word on top where something is worth a look."""
+    if not checks:
+        return ""
+    odd, good = [one for one in checks if not one.good], [one for one in checks if one.good]
+    found = f"{len(odd)} thing{'s' if len(odd) > 1 else ''} to look at" if odd else "in order"
+    rows = "".join(f'<li class="odd">{escape(one.said)}</li>' for one in odd)
+    rows += "".join(f"<li>{escape(one.said)}</li>" for one in good)
+    state = "checks odd" if odd else "checks"
+    return f'<details class="{state}"><summary>File checked: {found}</summary><ul>{rows}</ul></details>'
 
 
 def looks(identity: float) -> tuple[str, str]:

@@ -265,7 +265,9 @@ def test_cancelled_while_it_is_read_back(folder: Path, film: np.ndarray, marks: 
     assert Report.reading and list(folder.iterdir()) == [] and list(marks.sidecars.iterdir()) == []
 
 
-@pytest.mark.parametrize("film", [iter(()), [gradient(320, 256)] * 3], ids=["no frames", "a list"])
+@pytest.mark.parametrize(
+    "film", [iter(()), [gradient(320, 256, index) for index in range(3)]], ids=["no frames", "a list"]
+)
 def test_every_growing_file_is_known_by_its_stem(
     folder: Path, film: Any, marks: Marks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
