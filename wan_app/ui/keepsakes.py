@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,12 +64,14 @@ class Keepsakes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        # A page of new small pictures takes seconds: whoever plays a video meanwhile must not stand behind them.
+        self._small = ThreadPoolExecutor(2, thread_name_prefix="thumbs")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] == "POST":
             answer = await self._taken_in(scope, receive)
         else:
-            answer = await asyncio.to_thread(self._found, scope)
+            answer = await asyncio.get_running_loop().run_in_executor(self._small, self._found, scope)
         await answer(scope, receive, send)
 
     def _found(self, scope: Any) -> Response:
