@@ -13,7 +13,9 @@ from PIL import Image
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, character_words
 from wan_app.families.parts.echo_voice import voice_latents
 from wan_app.families.parts.frames import cover, keep_given
-from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
+from wan_app.families.parts.gemma_words import GemmaWords
+from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, place, unpacked
+from wan_app.families.parts.residency import OneResident
 from wan_app.families.parts.running import Progress, interruptible
 from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
 from wan_app.families.spec import ModelSpec, Shape
@@ -77,42 +79,39 @@ _NOBODY = (128, 128, 128)
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The pipeline from a folder in the repository's layout, placed whole on `plan.device`.
+    """The pipeline from a folder in the repository's layout, placed as the plan says.
 
     Raises:
         ModelUnavailable: a component lacks tensors.
     """
-    import torch
     from transformers import AutoTokenizer
 
     index = json.loads((weights / spec.index_file).read_text(encoding="utf-8"))
     # Not `load_components`, which only logs what fails to load and goes on without it.
     parts = ltx_parts(index, plan, weights)
-    for part in parts.values():
-        # What bitsandbytes quantized is on the card already.
-        if isinstance(part, torch.nn.Module) and not getattr(part, "quantization_method", None):
-            part.to(plan.device)
-    parts["vae"].enable_tiling()
     parts["tokenizer"] = AutoTokenizer.from_pretrained(weights / "tokenizer", local_files_only=True)
-    return EchoRunner(spec, parts)
+    words = GemmaWords(
+        spec.id, plan, weights, tokenizer=parts["tokenizer"], cls=index["text_encoder"][1],
+        encoder=parts["text_encoder"],
+    )
+    return EchoRunner(spec, parts, words, place(parts, plan))
 
 
 class EchoRunner:
     """Echo's stages as pipelines of their own, so that each can be reported, cancelled and cached.
 
     Args:
-        parts: components by name, placed on their device.
+        parts: components by name, placed as the plan says.
+        residents: what makes room for the text encoder and the decoder, where the plan has none to spare.
     """
 
-    def __init__(self, spec: ModelSpec, parts: dict[str, Any]) -> None:
+    def __init__(
+        self, spec: ModelSpec, parts: dict[str, Any], words: GemmaWords, residents: OneResident | None
+    ) -> None:
         from diffusers.modular_pipelines.echo.encoders import EchoVaeEncoderStep
-        from diffusers.modular_pipelines.echo.modular_blocks_echo import (
-            EchoDenoiseStep,
-            EchoTextConditioningStep,
-        )
+        from diffusers.modular_pipelines.echo.modular_blocks_echo import EchoDenoiseStep
 
-        self.spec, self.parts = spec, parts
-        self.reading = self._stage(EchoTextConditioningStep())
+        self.spec, self.parts, self.words, self.residents = spec, parts, words, residents
         self.looking = self._stage(EchoVaeEncoderStep())
         self.denoising = self._stage(EchoDenoiseStep())
         self.preview = fit_preview(parts["vae"])
@@ -125,21 +124,31 @@ class EchoRunner:
         numbers = numbers_with_sound(request, self.spec)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))
-            prompt = prompt_saying(request, character_words(request))
-            names = ("connector_prompt_embeds", "connector_audio_prompt_embeds", "connector_attention_mask")
-            conditions = self.reading(prompt=prompt, output=list(names))
+            self._make_room()
+            conditions = self._read(request, report)
             if request.image is not None or request.characters:
                 report(Loading("Looking at the pictures"))
                 conditions |= self._memory(request, numbers)
             latents, audio_latents = self._denoise(numbers, conditions, report)
             report(Exporting("Decoding"))
+            self._make_room()
             frames = None if request.sound_only else keep_given(self.decoder.frames(latents), request)
             audio = self.decoder.sound(audio_latents, self.spec.seconds_of(numbers.num_frames))
         return Output(frames=frames, audio=audio, sample_rate=self.decoder.sample_rate)
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
-        del self.parts, self.reading, self.looking, self.denoising, self.preview, self.decoder
+        del self.parts, self.words, self.residents, self.looking, self.denoising, self.preview, self.decoder
+
+    def _make_room(self) -> None:
+        if self.residents is not None:
+            self.residents.rest()
+
+    def _read(self, request: GenerationRequest, report: Reporter) -> dict[str, Any]:
+        """What the connectors make of the prompt, by the names of the stages after them."""
+        words = self.words.read([prompt_saying(request, character_words(request))], report)[0]
+        names = ("connector_prompt_embeds", "connector_audio_prompt_embeds", "connector_attention_mask")
+        return dict(zip(names, self.parts["connectors"](*words, padding_side="left")))
 
     def _stage(self, blocks: Any) -> Any:
         """A pipeline of some of Echo's blocks on our components."""
@@ -175,6 +184,9 @@ class EchoRunner:
         """Latents of video (1, C, F, h, w) and sound (1, C, T, bins), ready for their decoders."""
         import torch
 
+        if self.residents is not None:
+            # Its device is where the stage makes its noise.
+            self.residents.bring(self.parts["transformer"])
         with self._watched(numbers, report):
             made = self.denoising(
                 **conditions,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan
 from wan_app.families.parts.frames import cover, given_frames, keep_given
-from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, unpacked
+from wan_app.families.parts.gemma_words import GemmaWords
+from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, place, unpacked
+from wan_app.families.parts.residency import OneResident
 from wan_app.families.parts.running import Progress, interruptible
 from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
 from wan_app.families.parts.stills import as_video_still
@@ -93,37 +95,40 @@ _NO_GUIDANCE = {
     "stg_scale": 0.0, "modality_scale": 1.0, "guidance_rescale": 0.0, "audio_guidance_scale": 1.0,
     "audio_stg_scale": 0.0, "audio_modality_scale": 1.0, "audio_guidance_rescale": 0.0,
 }  # fmt: skip
-_MAX_WORDS = 1024  # tokens; what the text encoder was trained with
 
 
 def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
-    """The pipeline from a folder in the repository's layout, placed whole on `plan.device`.
+    """The pipeline from a folder in the repository's layout, placed as the plan says.
 
     Raises:
         ModelUnavailable: a component lacks tensors.
     """
     from diffusers import LTX2Pipeline
 
-    parts = ltx_parts(LTX2Pipeline.load_config(weights, local_files_only=True), plan, weights)
+    index = LTX2Pipeline.load_config(weights, local_files_only=True)
+    parts = ltx_parts(index, plan, weights)
     # Helpers that write longer prompts and guess durations: gigabytes for what is not used here.
     unused = {"prompt_enhancer": None, "processor": None, "duration_head": None}
     pipe = LTX2Pipeline.from_pretrained(weights, local_files_only=True, **parts, **unused)
     pipe.set_progress_bar_config(disable=True)
-    pipe.vae.enable_tiling()
-    return LtxRunner(spec, pipe.to(plan.device))
+    words = GemmaWords(
+        spec.id, plan, weights, tokenizer=pipe.tokenizer, cls=index["text_encoder"][1], encoder=pipe.text_encoder
+    )
+    return LtxRunner(spec, pipe, words, place(parts, plan))
 
 
 class LtxRunner:
     """A loaded LTX2 pipeline behind the app's seam.
 
     Args:
-        pipe: an LTX2Pipeline, placed on its device.
+        pipe: an LTX2Pipeline, placed as the plan says.
+        residents: what makes room for the text encoder and the decoder, where the plan has none to spare.
     """
 
-    def __init__(self, spec: ModelSpec, pipe: Any) -> None:
+    def __init__(self, spec: ModelSpec, pipe: Any, words: GemmaWords, residents: OneResident | None) -> None:
         from diffusers import LTX2ConditionPipeline
 
-        self.spec, self.pipe = spec, pipe
+        self.spec, self.pipe, self.words, self.residents = spec, pipe, words, residents
         # The same components behind the pipeline that takes given frames.
         self.image_pipe = LTX2ConditionPipeline(**pipe.components)
         self.image_pipe.set_progress_bar_config(disable=True)
@@ -136,12 +141,14 @@ class LtxRunner:
         numbers = numbers_with_sound(request, self.spec)
         with self._clean(report), torch.no_grad():
             report(Loading("Reading the prompt"))
-            embeds = self._read(request, numbers)
+            self._make_room()
+            embeds = self._read(request, numbers, report)
             if given := list(given_frames(request)):
                 report(Loading("Looking at the pictures"))
             conditions = [self._condition(path, index, numbers) for index, path in given]
             latents, audio_latents = self._denoise(numbers, embeds, conditions, report)
             report(Exporting("Decoding"))
+            self._make_room()
             frames = None if request.sound_only else keep_given(self.decoder.frames(latents), request)
             audio = self.decoder.sound(audio_latents, self.spec.seconds_of(numbers.num_frames))
         return Output(frames=frames, audio=audio, sample_rate=self.decoder.sample_rate)
@@ -149,18 +156,18 @@ class LtxRunner:
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
         self.pipe.remove_all_hooks()
-        del self.pipe, self.image_pipe, self.preview, self.decoder
+        del self.pipe, self.image_pipe, self.words, self.residents, self.preview, self.decoder
 
-    def _read(self, request: GenerationRequest, numbers: Numbers) -> dict[str, Any]:
+    def _make_room(self) -> None:
+        if self.residents is not None:
+            self.residents.rest()
+
+    def _read(self, request: GenerationRequest, numbers: Numbers, report: Reporter) -> dict[str, Any]:
         """The text encoder's states of prompt and negative prompt, by the pipeline's argument names."""
-        states = self.pipe.encode_prompt(
-            prompt=prompt_saying(request),
-            negative_prompt=request.negative_prompt,
-            do_classifier_free_guidance=numbers.guidance_scale > 1,
-            max_sequence_length=_MAX_WORDS,
-        )
+        guided = numbers.guidance_scale > 1
+        prompts = [prompt_saying(request), *([request.negative_prompt] if guided else [])]
         names = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
-        return dict(zip(names, states))
+        return dict(zip(names, (one for words in self.words.read(prompts, report) for one in words)))
 
     def _condition(self, path: Path, index: int, numbers: Numbers) -> Any:
         """A given frame, compressed as those were that the model learned from."""

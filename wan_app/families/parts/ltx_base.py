@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Plan
+from wan_app.families.parts.gemma_words import load_gemma
 from wan_app.families.parts.previews import LatentPreview
+from wan_app.families.parts.residency import OneResident, stream_blocks
 from wan_app.families.parts.sounding import sound_of
 
 if TYPE_CHECKING:
@@ -21,18 +23,16 @@ CANCEL_AT = {
 
 
 def ltx_parts(index: dict[str, Any], plan: Plan, weights: Path) -> dict[str, Any]:
-    """The components with tensors, each read whole. The index tells which text encoder and vocoder it is."""
+    """The components with tensors, each read whole. The index tells which text encoder and vocoder it is.
+
+    Under any offload `text_encoder` is None: it comes when there is something to read, and goes again.
+    """
     import torch
-    import transformers
     from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, vocoder
 
     from wan_app.families.weights.checkpoints import load_component
 
-    large = {
-        "transformer": LTX2VideoTransformer3DModel,
-        "text_encoder": getattr(transformers, index["text_encoder"][1]),
-    }
     small = {
         "connectors": (LTX2TextConnectors, torch.bfloat16),
         "vae": (AutoencoderKLLTX2Video, torch.bfloat16),
@@ -40,10 +40,30 @@ def ltx_parts(index: dict[str, Any], plan: Plan, weights: Path) -> dict[str, Any
         "audio_vae": (AutoencoderKLLTX2Audio, torch.float32),
         "vocoder": (getattr(vocoder, index["vocoder"][1]), torch.float32),
     }
-    return {
-        name: load_component(cls, weights, name, torch.bfloat16, plan.quantization)
-        for name, cls in large.items()
-    } | {name: load_component(cls, weights, name, dtype) for name, (cls, dtype) in small.items()}
+    parts = {name: load_component(cls, weights, name, dtype) for name, (cls, dtype) in small.items()}
+    if plan.vae_tiling:
+        parts["vae"].enable_tiling()
+    parts["transformer"] = load_component(
+        LTX2VideoTransformer3DModel, weights, "transformer", torch.bfloat16, plan.quantization, cache=plan.cache
+    )
+    staying = plan.offload == "none"
+    parts["text_encoder"] = load_gemma(index["text_encoder"][1], plan, weights) if staying else None
+    return parts
+
+
+def place(parts: dict[str, Any], plan: Plan) -> OneResident | None:
+    """Put each part where the plan wants it; what makes room for others, if something does."""
+    import torch
+
+    transformer = parts["transformer"]
+    for part in parts.values():
+        # What bitsandbytes quantized is on the card already.
+        if isinstance(part, torch.nn.Module) and not getattr(part, "quantization_method", None):
+            if part is not transformer or plan.offload in ("none", "text_encoder"):
+                part.to(plan.device)
+    if plan.offload == "group":
+        stream_blocks(transformer, plan.device)
+    return OneResident([transformer], plan.device) if plan.offload == "model" else None
 
 
 def fit_preview(vae: Any) -> LatentPreview:
@@ -64,6 +84,22 @@ def unpacked(latents: torch.Tensor, numbers: Numbers, vae: Any) -> torch.Tensor:
     width = numbers.width // vae.spatial_compression_ratio
     clip = latents[:, : frames * height * width]
     return clip.unflatten(1, (frames, height, width)).permute(0, 4, 1, 2, 3)
+
+
+def fit_tiles(vae: Any, latents: torch.Tensor) -> None:
+    """Set the way between tiles so that none is a single latent wide: those the decoder cannot mirror at an edge.
+
+    Diffusers' own way of 448 pixels leaves such a rest for 480, for one. A latent less does not.
+
+    Args:
+        latents: (1, C, F, h, w) that are to be decoded.
+    """
+    cell = vae.spatial_compression_ratio
+    for name, length in zip(("height", "width"), latents.shape[-2:]):
+        # Tiles overlap by an eighth.
+        stride = max(2, getattr(vae, f"tile_sample_min_{name}") // cell * 7 // 8)
+        stride -= length % stride == 1
+        setattr(vae, f"tile_sample_stride_{name}", stride * cell)
 
 
 class Decoder:
@@ -92,6 +128,7 @@ class Decoder:
         import torch
 
         vae, started = self.pipe.vae, time.monotonic()
+        fit_tiles(vae, latents)
         timestep = torch.zeros(1, device=vae.device, dtype=vae.dtype) if vae.config.timestep_conditioning else None
         video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
         # In place and turned to bytes on the device: a float copy of a clip is gigabytes.
