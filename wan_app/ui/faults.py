@@ -33,7 +33,7 @@ def tamed(demo: gr.Blocks) -> None:
             log.exception("an event failed")
             raise gr.Error(f"The app itself failed ({type(error).__name__})", print_exception=False) from None
 
-    demo.process_api = process_api  # type: ignore[method-assign]
+    demo.process_api = process_api
 
 
 def _mark(request: Any) -> None:
