@@ -64,7 +64,7 @@ def refused(capsys, *args, code=2):
 
 
 @pytest.mark.parametrize("args, said", [
-    ([], "generate|models|download|fit|licence|consent|verify|jobs|guests|serve"),
+    ([], "generate|models|download|fit|licence|consent|verify|jobs|gallery|cast|guests|doctor|serve"),
     (["dance"], "'dance'"),
     (["generate"], "mode: got nothing; needed one of text, image, reference"),
     (["generate", "video", "--prompt", "x"], "mode: got 'video'"),

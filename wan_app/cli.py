@@ -1,4 +1,4 @@
-"""The command line: generate, models, download, fit, licence, consent, verify, jobs, serve.
+"""The command line: generate, models, download, fit, licence, consent, verify, jobs, doctor, serve.
 
 Exit codes: 0 done, 2 invalid request, 3 model unavailable, 4 out of memory, 130 cancelled, 1 other.
 Results go to stdout, everything else to stderr; an error is one line and never a traceback.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
 from wan_app.consent.ledger import Consent, ConsentLedger
+from wan_app.doctor.command import doctor
 from wan_app.errors import WanAppError
 from wan_app.library_cli import add_cast, add_gallery, cast, gallery
 from wan_app.media.storage import shown
@@ -232,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
         dest="command", required=True,
-        metavar="generate|models|download|fit|licence|consent|verify|jobs|gallery|cast|guests|serve",
+        metavar="generate|models|download|fit|licence|consent|verify|jobs|gallery|cast|guests|doctor|serve",
     )
 
     def command(run: Any) -> argparse.ArgumentParser:
@@ -254,6 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     consenting.add_argument("id", nargs="?", default="", help="which statement, as the list shows it")
     consenting.add_argument("--words", default="", help="of renew: the statement in full, if it is true")
     add_verify(command(verify))
+    command(doctor)
     listing = command(jobs)
     listing.add_argument("what", nargs="?", choices=("list", "cancel", "remove"), default="list")
     listing.add_argument("id", nargs="?", default="", help="which job, as the list shows it")
