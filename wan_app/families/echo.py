@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan, character_words
+from wan_app.families.fit.sounding import ECHO
 from wan_app.families.parts.echo_voice import voice_latents
 from wan_app.families.parts.frames import cover, keep_given
 from wan_app.families.parts.gemma_words import GemmaWords
@@ -69,6 +70,7 @@ SPECS = (
         voice_needs_face=True,
         pipeline_class="EchoModularPipeline",
         index_file="modular_model_index.json",
+        costs=ECHO,
     ),
 )  # fmt: skip
 

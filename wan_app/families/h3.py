@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan
+from wan_app.families.fit.sounding import H3
 from wan_app.families.parts.frames import cover, keep_given
 from wan_app.families.parts.h3_decode import CANCEL_AT, H3Decoder, latents_of_rows
 from wan_app.families.parts.h3_references import character_words, references_of, voices_said
@@ -73,6 +74,7 @@ SPECS = (
         image_with_reference=False,
         pipeline_class="MiniMaxH3ModularPipeline",
         index_file="modular_model_index.json",
+        costs=H3,
     ),
 )  # fmt: skip
 
@@ -93,7 +95,8 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
     tokenizer = AutoTokenizer.from_pretrained(weights / "tokenizer", local_files_only=True)
     parts = {
         "text_encoder": load_component(
-            Qwen3VLForConditionalGeneration, weights, "text_encoder", torch.bfloat16, plan.quantization
+            Qwen3VLForConditionalGeneration, weights, "text_encoder", torch.bfloat16, plan.quantization,
+            cache=plan.cache,
         ),
         "vae": load_component(AutoencoderKLMiniMaxH3, weights, "vae", torch.bfloat16).to(plan.device),
         # In bf16 it is 20 dB too quiet.
@@ -160,9 +163,12 @@ class H3Runner:
             self.residents.drop(self.parts.pop(self._partition))
             self._partition = ""
             gc.collect()
+        # What is quantized is packed on the card, where the text encoder is.
+        self.residents.rest()
         with faults_as_ours(self.spec.id, self.plan, str(self.weights / name)):
             self.parts[name] = load_component(
-                MiniMaxH3Transformer3DModel, self.weights, name, torch.bfloat16, self.plan.quantization
+                MiniMaxH3Transformer3DModel, self.weights, name, torch.bfloat16, self.plan.quantization,
+                cache=self.plan.cache,
             )
         self._partition = name
         self.residents.add(self.parts[name])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan
+from wan_app.families.fit.sounding import LTX_2, LTX_2_5
 from wan_app.families.parts.frames import cover, given_frames, keep_given
 from wan_app.families.parts.gemma_words import GemmaWords
 from wan_app.families.parts.ltx_base import CANCEL_AT, Decoder, fit_preview, ltx_parts, place, unpacked
@@ -58,6 +59,7 @@ _LTX2 = ModelSpec(
     native_audio=True,
     takes_last_image=True,
     pipeline_class="LTX2Pipeline",
+    costs=LTX_2,
 )  # fmt: skip
 
 SPECS = (
@@ -76,6 +78,7 @@ SPECS = (
         download_bytes=70_900_000_000,
         memory={"none": 77_100_000_000, "int8": 47_400_000_000, "nf4": 32_900_000_000},
         num_inference_steps=30,
+        costs=LTX_2_5,
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.families import tiny_wan
@@ -116,10 +118,11 @@ def test_the_memory_table_and_the_costs_tell_the_same(model_id):
     spec = registry.get(model_id)
     shape = max(spec.shapes, key=lambda one: one.width * one.height)
     work = Work(width=shape.width, height=shape.height, num_frames=spec.default_frames, num_inference_steps=1,
-                guided=True, pictures=spec.max_reference_images)  # fmt: skip
+                guided=spec.guidance_scale > 1, pictures=spec.max_reference_images)  # fmt: skip
     for quantization, table in spec.memory.items():
-        found = predict(spec, spec.costs, Plan(device="cuda", quantization=quantization), work, CARD).vram
-        assert found == pytest.approx(table, rel=0.16)
+        # The first way is all on the card, or for H3 all that is ever there at a time.
+        plan = Plan(device="cuda", quantization=quantization, offload=spec.costs.offloads[0])
+        assert predict(spec, spec.costs, plan, work, CARD).vram == pytest.approx(table, rel=0.16)
 
 
 @pytest.mark.parametrize("model_id, size, frames, tflop", [
@@ -140,7 +143,7 @@ def test_what_lies_in_the_folder_counts(tmp_path):
 
 
 def test_a_row_without_costs_has_its_memory_table():
-    spec = registry.get("ltx-2")
+    spec = replace(registry.get("ltx-2"), costs=None)
     costs = costs_of(spec)
     work = Work(width=768, height=512, num_frames=121, num_inference_steps=40, guided=True)
     for quantization, table in spec.memory.items():

@@ -14,7 +14,7 @@ from wan_app.families.fit import tables
 from wan_app.families.fit.costs import costs_of
 from wan_app.families.fit.measured import Measured
 from wan_app.families.fit.plan import Work, fit, plans, predict, step_down, what_would
-from wan_app.families.fit.tables import CARDS, fit_tables
+from wan_app.families.fit.tables import CARDS, fit_tables, short_table
 
 CPU = Machine(device="cpu", name="CPU", ram=64 * 2**30, ram_free=60 * 2**30, disk_free=10**13, tflops=0.4)
 VACE = registry.get("wan2.1-vace-1.3b")
@@ -161,7 +161,7 @@ def test_without_a_card_only_tiles_help():
 
 
 def test_a_model_without_offload_steps_to_smaller_weights():
-    spec = registry.get("ltx-2")
+    spec = replace(registry.get("ltx-2"), costs=None)
     assert costs_of(spec).offloads == ("none",)
     step = step_down(Plan(device="cuda"), spec)
     assert step and step[0] == Plan(device="cuda", quantization="int8") and "8 bits" in step[1]
@@ -224,3 +224,15 @@ def test_the_table_has_a_row_for_each_model_and_a_column_for_each_card():
 def test_the_committed_table_is_todays():
     committed = (Path(tables.__file__).parent / "FIT.md").read_text(encoding="utf-8")
     assert fit_tables() in committed, "python -m wan_app fit --table > wan_app/families/fit/FIT.md"
+
+
+def test_the_readme_has_todays_table():
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert short_table() in readme, "put wan_app.families.fit.tables.short_table() there"
+
+
+def test_sound_of_its_own_fits_cards_that_people_have():
+    """With parts off the card; before its costs were known LTX-2 asked for 48 GB."""
+    spec = registry.get("ltx-2")
+    found = fit(spec, work(spec), CPU.instead(24, 64))
+    assert found.fits and found.plan.offload != "none"

@@ -50,9 +50,10 @@ class Decoding:
 
     Args:
         tile: one tile at work.
+        tile_frame: for each frame of a tile, where tiles are as long as the clip.
         tiled: for each pixel of each frame, as tiles are put together.
         area: for each pixel of one frame, as a whole frame group is at work.
-        whole: for each pixel of each frame beside that.
+        whole: for each pixel of each frame beside that; 0 where it never decodes whole.
         flop: arithmetic for each pixel of each frame, in bf16's worth: convolutions in fp32 are slower.
     """
 
@@ -61,11 +62,12 @@ class Decoding:
     area: int
     whole: float
     flop: float = 25e6
+    tile_frame: int = 0
 
     def bytes(self, area: int, num_frames: int, *, tiling: bool) -> int:
         """For `num_frames` frames of `area` pixels."""
         if tiling:
-            return int(max(self.tile, self.tiled * area * num_frames))
+            return int(max(self.tile, self.tile_frame * num_frames, self.tiled * area * num_frames))
         return int(area * (self.area + self.whole * num_frames))
 
 
@@ -77,8 +79,13 @@ class Costs:
         transformer: one of them, where there are several `experts` of which one is on the card at a time.
         rest: what is always on the card: the autoencoder, an image encoder.
         layers, width: attention blocks and their channels, for the arithmetic.
+        active: parameters at work for each token of the clip; without it all but what sees the text only.
         token: frames and pixels a side that one token of the transformer stands for.
-        token_bytes: activations of a forward pass for each token in bf16.
+        token_bytes: activations of a forward pass for each token in bf16; `token_bytes_given` where frames
+            are given, so that each token has a noise level of its own.
+        picture_tokens: of a reference picture; without it, it is a frame of the clip.
+        batch, guided_passes: prompts in one pass, and passes beside the plain one, where there is guidance.
+        text_tokens: that the text encoder reads of each prompt, however short.
         whole: for a row that has no costs: bytes by quantization of everything, at its largest shape.
         offloads: how the family can be put on a smaller card, see `base.Plan`.
     """
@@ -89,22 +96,30 @@ class Costs:
     experts: int = 1
     layers: int
     width: int
-    token: tuple[int, int] = (4, 16)
+    active: int = 0
+    token: tuple[float, int] = (4, 16)
     token_bytes: int
+    token_bytes_given: int = 0
+    picture_tokens: int = 0
+    batch: int = 1
+    guided_passes: float = 1.0
+    text_tokens: int = 512
     decode: Decoding | None = None
     whole: Mapping[str, int] = field(default_factory=dict)
     offloads: tuple[str, ...] = ("none",)
 
     def tokens(self, width: int, height: int, num_frames: int, pictures: int = 0) -> int:
-        """Length of the transformer's sequence; each reference picture is a latent frame of its own."""
+        """Length of the transformer's sequence, reference pictures included."""
         frames, side = self.token
-        return ((num_frames - 1) // frames + 1 + pictures) * (width // side) * (height // side)
+        one = (width // side) * (height // side)
+        return int((num_frames - 1) // frames + 1) * one + pictures * (self.picture_tokens or one)
 
     def tflop(self, tokens: int) -> float:
         """Arithmetic of one forward pass, in 10^12 operations; within 2 % of a counter on Wan models."""
         count = self.transformer.parameters
         # Keys and values of the text are made of its 512 tokens only.
-        linear = 2 * max(count - 2 * self.layers * self.width**2, count // 2) * tokens
+        active = self.active or max(count - 2 * self.layers * self.width**2, count // 2)
+        linear = 2 * active * tokens
         attention = 4 * self.layers * self.width * tokens * (tokens + 512)
         return (linear + attention) / 1e12
 
@@ -139,7 +154,7 @@ def costs_of(spec: ModelSpec) -> Costs:
     """The row's own costs, or what its memory table tells."""
     if spec.costs is not None:
         return spec.costs
-    # The arithmetic of LTX-2, which those without costs are kin of.
+    # Somewhere between the others.
     return Costs(
         transformer=Part(parameters=spec.parameters), layers=48, width=4096, token=(8, 32), token_bytes=0,
         whole=spec.memory,

@@ -49,7 +49,8 @@ WORDS = {
 class Work:
     """The numbers of a request that cost something.
 
-    `pictures` are faces that become latent frames; `guidance_until` is the share of the steps that are guided.
+    `pictures` are faces that become latent frames, `given` frames of the clip itself; `guidance_until` is
+    the share of the steps that are guided.
     """
 
     width: int
@@ -59,6 +60,7 @@ class Work:
     guided: bool
     pictures: int = 0
     guidance_until: float = 1.0
+    given: int = 0
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Work:
@@ -67,16 +69,16 @@ class Work:
             width=request.width or 0, height=request.height or 0, num_frames=request.num_frames or 0,
             num_inference_steps=request.num_inference_steps or 1, guided=(request.guidance_scale or 1.0) > 1,
             pictures=sum(len(one.faces) for one in request.characters), guidance_until=request.guidance_until,
+            given=sum(one is not None for one in (request.image, request.last_image)),
         )
 
     @property
     def pixels(self) -> int:
         return self.width * self.height * self.num_frames
 
-    @property
-    def passes(self) -> float:
-        """How often the transformer runs: guidance asks it twice."""
-        return self.num_inference_steps * (1 + self.guided * self.guidance_until)
+    def passes(self, costs: Costs) -> float:
+        """How often the transformer runs: guidance asks it twice, or more."""
+        return self.num_inference_steps * (1 + costs.guided_passes * self.guided * self.guidance_until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,7 @@ def plans(spec: ModelSpec, costs: Costs, machine: Machine) -> Iterator[Plan]:
         if quantization != "none" and not (card and quantization in spec.memory):
             continue
         for offload in offloads(costs, quantization) if card else ("none",):
-            for vae_tiling in (False, True) if costs.decode else (True,):
+            for vae_tiling in (False, True) if costs.decode and costs.decode.whole else (True,):
                 yield Plan(device=machine.device, quantization=quantization, offload=offload, vae_tiling=vae_tiling)
 
 
@@ -223,7 +225,9 @@ def _memory(costs: Costs, plan: Plan, work: Work) -> tuple[int, int]:
 
 def activations(costs: Costs, work: Work) -> int:
     """Bytes of a forward pass in bf16, beside the weights."""
-    return costs.token_bytes * costs.tokens(work.width, work.height, work.num_frames, work.pictures)
+    each = (work.given and costs.token_bytes_given) or costs.token_bytes
+    each *= costs.batch if work.guided else 1
+    return each * costs.tokens(work.width, work.height, work.num_frames, work.pictures)
 
 
 def _weights(costs: Costs, quantization: str) -> int:
@@ -238,11 +242,11 @@ def _seconds(costs: Costs, plan: Plan, work: Work, machine: Machine, *, loaded: 
     step = costs.tflop(costs.tokens(work.width, work.height, work.num_frames, work.pictures)) / rate
     if plan.offload == "group":
         step = 1.05 * max(step, one / _BUS)
-    seconds = step * work.passes
+    seconds = step * work.passes(costs)
     decoding = costs.decode.flop if costs.decode else _DECODE_FLOP
     seconds += work.pixels * decoding * (_OVERLAP if plan.vae_tiling else 1) / 1e12 / rate
     prompts = 2 if work.guided else 1
-    reading = prompts * 2 * costs.text_encoder.parameters * 512 / 1e12
+    reading = prompts * 2 * costs.text_encoder.parameters * costs.text_tokens / 1e12
     on_card = card and plan.offload in ("none", "model")
     seconds += reading / (rate if on_card else min(machine.tflops, _CPU_TFLOPS))
     if plan.offload in ("text_encoder", "group"):

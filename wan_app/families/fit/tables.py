@@ -19,23 +19,46 @@ _AREA_480P = 480 * 832
 
 def fit_tables(ram_gib: float | None = None) -> str:
     """One table: a row for each model and size, a column for each card."""
-    base = Machine(device="cpu", name="", ram=0, ram_free=0, disk_free=_DISK, tflops=1.0)
-    machines = [base.instead(gib, ram_gib or _RAM) for gib in CARDS]
-    lines = [
-        "| model, size, frames | " + " | ".join(f"{gib} GB" for gib in CARDS) + " |",
-        "| --- |" + " --- |" * len(CARDS),
-    ]
+    machines = _machines(ram_gib)
+    lines = _head("model, size, frames")
     for spec, shape in _rows():
-        work = Work(
-            width=shape.width, height=shape.height, num_frames=spec.default_frames,
-            num_inference_steps=spec.num_inference_steps, guided=spec.guidance_scale > 1,
-            pictures=min(1, spec.max_reference_images),
-        )
-        cells = [_cell(fit(spec, work, machine)) for machine in machines]
+        cells = [_cell(fit(spec, _work(spec, shape), machine)) for machine in machines]
         name = f"`{spec.id}` {shape.width}x{shape.height}, {spec.default_frames}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     speeds = ", ".join(f"{gib}: {machine.name.partition(' as an ')[2]}" for gib, machine in zip(CARDS, machines))
     return "\n".join([*lines, "", _LEGEND.format(ram=f"{ram_gib or _RAM:g}", speeds=speeds)])
+
+
+def short_table() -> str:
+    """What the README has: a row for each model at its first size, with the weights that fit each card."""
+    lines = _head("model at its first size")
+    for spec in registry.specs().values():
+        if not spec.bundled:
+            found = [fit(spec, _work(spec, spec.shapes[0]), machine) for machine in _machines(None)]
+            cells = [_short(one.plan) if one.fits else "no" for one in found]
+            lines.append(f"| `{spec.id}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _head(first: str) -> list[str]:
+    return [
+        f"| {first} | " + " | ".join(f"{gib} GB" for gib in CARDS) + " |",
+        "| --- |" + " --- |" * len(CARDS),
+    ]
+
+
+def _machines(ram_gib: float | None) -> list[Machine]:
+    base = Machine(device="cpu", name="", ram=0, ram_free=0, disk_free=_DISK, tflops=1.0)
+    return [base.instead(gib, ram_gib or _RAM) for gib in CARDS]
+
+
+def _work(spec: ModelSpec, shape: Shape) -> Work:
+    """A clip of the usual length, with one face where there can be faces."""
+    return Work(
+        width=shape.width, height=shape.height, num_frames=spec.default_frames,
+        num_inference_steps=spec.num_inference_steps, guided=spec.guidance_scale > 1,
+        pictures=min(1, spec.max_reference_images),
+    )
 
 
 _LEGEND = (

@@ -56,11 +56,11 @@ def place(parts: dict[str, Any], plan: Plan) -> OneResident | None:
     import torch
 
     transformer = parts["transformer"]
-    for part in parts.values():
+    staying = [one for name, one in parts.items() if name != "transformer" or plan.offload in ("none", "text_encoder")]
+    for part in staying:
         # What bitsandbytes quantized is on the card already.
         if isinstance(part, torch.nn.Module) and not getattr(part, "quantization_method", None):
-            if part is not transformer or plan.offload in ("none", "text_encoder"):
-                part.to(plan.device)
+            part.to(plan.device)
     if plan.offload == "group":
         stream_blocks(transformer, plan.device)
     return OneResident([transformer], plan.device) if plan.offload == "model" else None
