@@ -113,7 +113,8 @@ def test_a_result_is_for_its_owner_only(ann: Person, ben: Person, person: Any) -
     assert part.status_code == 206 and part.content == mine.content[10:20]
     assert "attachment" in ann.client.get(f"files/{job_id}/x.mp4?download").headers["content-disposition"]
     for other in (ben, person(owner=True), Person(httpx.Client(base_url=ann.url), ann.url)):
-        for path in (f"files/{job_id}/any-name.mp4", f"files/{job_id}/", f"files/{job_id}", f"files/x/../{job_id}/x"):
+        for path in (f"files/{job_id}/any-name.mp4", f"files/{job_id}/", f"files/{job_id}", f"files/x/../{job_id}/x",
+                     f"library/thumb/{job_id}.jpg", f"library/export.zip?job={job_id}"):
             answer = other.client.get(path)
             assert answer.status_code in (401, 404) and mine.content[:200] not in answer.content
 
@@ -308,3 +309,29 @@ def test_below_a_sub_path_behind_a_proxy(studio_of: Any, launch_chromium: Any, s
         browser.close()
         proxy.close()
         behind.stop()
+
+
+def test_a_guest_at_a_phone_until_the_link_is_taken_back(
+    shared: Any, guests: Guests, launch_chromium: Any, picture: Path
+) -> None:
+    guest, token = guests.create(label="Ann", jobs=5, seconds=60)
+    browser = launch_chromium()
+    try:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{shared.url}guest/{token}")
+        page.get_by_text("5 videos, 60 s left").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert not page.get_by_role("tab", name="Sharing").count()
+        page.locator(".prompt textarea:visible").first.fill("a fox")
+        page.locator("button.generate:visible").click()
+        page.wait_for_selector(".card.finished", timeout=90_000)
+        slower = {"status": 429, "headers": {"Retry-After": "3"}, "json": {"error": "Too many requests"}}
+        page.route("**/gradio_api/run/**", lambda route: route.fulfill(**slower))
+        page.locator("button.generate:visible").click()
+        page.get_by_text("Too many requests. Try again in 3 s.").wait_for()
+        page.unroute_all()
+        guests.revoke(guest.id)
+        page.locator("button.generate:visible").click()
+        page.get_by_text("This studio is private").wait_for()
+    finally:
+        browser.close()

@@ -31,4 +31,24 @@
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     document.getElementById('stage')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
   });
+
+  // What the gate refuses, Gradio's page would pass over in silence. Who is no longer let in sees the door.
+  const told = document.createElement('div');
+  told.id = 'refused';
+  told.setAttribute('role', 'alert');
+  document.body.append(told);
+  const ask = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await ask(...request);
+    const refused = [403, 408, 413, 429].includes(answer.status) && !answer.url.includes('/upload');
+    if (answer.status === 401) location.reload();
+    if (refused && answer.url.startsWith(location.origin)) {
+      const wait = Number(answer.headers.get('retry-after'));
+      const {error} = await answer.clone().json().catch(() => ({}));
+      told.textContent = `${error || 'The studio refused this'}.${wait ? ` Try again in ${wait} s.` : ''}`;
+      clearTimeout(told.timer);
+      told.timer = setTimeout(() => { told.textContent = ''; }, 8000);
+    }
+    return answer;
+  };
 }
