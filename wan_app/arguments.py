@@ -103,6 +103,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     add("--size", type=_size, metavar="WxH")
     add("--seconds", type=_number("seconds"), metavar="S")
     add("--num-inference-steps", type=whole("num_inference_steps"), metavar="N")
+    add("--preset", metavar="|".join(get_args(Preset)), help="as of `generate`")
     add("--faces", type=whole("faces"), default=0, metavar="N", help="pictures of people (reference)")
     add("--vram", type=_number("vram"), metavar="GB", help="as if a card with so much memory were here")
     add("--ram", type=_number("ram"), metavar="GB", help="as if the computer had so much memory")

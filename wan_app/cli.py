@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
 from wan_app.consent.ledger import Consent, ConsentLedger
@@ -110,13 +110,13 @@ def download(args: argparse.Namespace, settings: Settings) -> int:
 
     _interrupt_on_termination()
     with closing(Services(settings)) as services:
-        view = services.download(args.model)
+        view = services.download(args.model, args.preset)
         try:
-            _follow(services.watch_download(args.model))
+            _follow(services.watch_download(view.model))
         except KeyboardInterrupt:
-            services.cancel_download(args.model)
-            _follow(services.watch_download(args.model))
-        view = services.download_of(args.model) or view
+            services.cancel_download(view.model)
+            _follow(services.watch_download(view.model))
+        view = services.download_of(view.model) or view
     done = view.result
     if done is None:
         print(view.error or "Cancelled; the same command goes on with it", file=sys.stderr)
@@ -179,6 +179,7 @@ def fit(args: argparse.Namespace, settings: Settings) -> int:
     request = GenerationRequest(
         mode="text", prompt="", model=args.model, weights=args.weights, width=width, height=height,
         seconds=args.seconds, num_inference_steps=args.num_inference_steps, characters=people,
+        preset=args.preset or "quality",
     )
     with closing(Services(settings)) as services:
         found = services.fit(request, vram=args.vram, ram=args.ram)
@@ -244,7 +245,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_generate(command(generate))
     command(models)
-    command(download).add_argument("model", metavar="MODEL", help="see `models`; or pocket-tts, which speaks")
+    fetching = command(download)
+    fetching.add_argument("model", metavar="MODEL", help="see `models`; or pocket-tts, which speaks")
+    fetching.add_argument("--preset", choices=get_args(Preset), default="quality", help="fast: with what that needs")
     add_fit(command(fit))
     accepting = command(licence)
     accepting.add_argument("what", nargs="?", choices=("list", "accept", "withdraw"), default="list")
@@ -325,7 +328,7 @@ def _fit_in_words(found: dict[str, Any]) -> str:
         disk = f", {cost['disk'] / 1e9:.1f} GB of disk" if cost["disk"] else ""
         lines.append(f"About {cost['minutes']:.1f} minutes ({source}), {cost['ram'] / 1e9:.1f} GB of memory{disk}")
     if cost["download"]:
-        lines.append(f"The weights are not here: {cost['download'] / 1e9:.1f} GB to download")
+        lines.append(f"Not all of its weights are here: {cost['download'] / 1e9:.1f} GB to download")
     return "\n".join(lines + [f"What would fit: {line}" for line in found["instead"]])
 
 

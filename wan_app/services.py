@@ -244,19 +244,21 @@ class Services:
         """Take an acceptance back; the licence's models are off again."""
         licences.withdraw(licence_id, self.settings)
 
-    def download(self, model_id: str) -> DownloadView:
+    def download(self, model_id: str, preset: str = "quality") -> DownloadView:
         """Begin to fetch a model's weights in the background, or go on with it; see `watch_download`.
 
         Args:
             model_id: a video model, or the speech model.
+            preset: "fast" for what that preset needs too; its view's `model` tells what to watch.
         Raises:
-            InvalidRequest: no such model.
+            InvalidRequest: no such model, or no such preset of it.
             ModelUnavailable: its licence is not accepted.
         """
         from wan_app.families.weights import download
 
-        download.check(model_id, self.settings)
-        return self._downloads.start(model_id)
+        target = download.target_of(model_id, preset)
+        download.check(target, self.settings)
+        return self._downloads.start(target)
 
     def download_of(self, model_id: str) -> DownloadView | None:
         """The last download of a model in this process as it stands, None if there was none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.families.fake_hub import (
 )
 from wan_app.errors import Cancelled, InvalidRequest, ModelUnavailable, StorageError
 from wan_app.families import registry
+from wan_app.families.spec import Fast
 from wan_app.families.weights import download as module
 from wan_app.families.weights import licences
 from wan_app.families.weights import locate as weights
@@ -350,3 +352,43 @@ def test_a_component_from_another_repository_lies_under_its_name(hub: FakeHub, s
     folder = download(MODEL, settings, Recorder(), HASTE).folder
     assert (folder / "vae/config.json").read_bytes() == vae["vae/config.json"]
     assert contents(folder).keys() == needed().keys()
+
+
+# --- The fast preset -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fast(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Fast:
+    """A preset of the model, whose LoRAs lie in a repository of their own."""
+    few = Fast(repository="someone/Fast", files=("few/high.safetensors", "few/low.safetensors"), download_bytes=99)
+    hub.repositories[few.repository] = {name: tensors(9000, 5) for name in (*few.files, "few/other.safetensors")}
+    row = replace(registry.get(MODEL), fast=few)
+    monkeypatch.setattr(module.registry, "specs", lambda: {MODEL: row})
+    return few
+
+
+def test_the_fast_preset_brings_its_loras_and_nothing_else(hub: FakeHub, settings: Settings, fast: Fast) -> None:
+    download(MODEL, settings, Recorder(), HASTE)
+    assert weights.locate_file(fast.repository, fast.files[0], settings) is None
+    asked = len(hub.files_asked())
+    done = download(module.target_of(MODEL, "fast"), settings, Recorder(), HASTE)
+    assert done.model == MODEL and done.total == sum(len(hub.repositories[fast.repository][one]) for one in fast.files)
+    # The model was here, and is not asked about again.
+    assert sorted(hub.files_asked()[asked:]) == sorted(fast.files)
+    for name in fast.files:
+        file = weights.locate_file(fast.repository, name, settings)
+        assert file is not None and file.read_bytes() == hub.repositories[fast.repository][name]
+    hub.asked.clear()
+    assert download(module.target_of(MODEL, "fast"), settings, Recorder(), HASTE).total == 0 and not hub.asked
+
+
+def test_model_and_preset_come_in_one_go(hub: FakeHub, settings: Settings, fast: Fast) -> None:
+    done = download(module.target_of(MODEL, "fast"), settings, Recorder(), HASTE)
+    assert contents(done.folder) == needed()
+    assert all(weights.locate_file(fast.repository, name, settings) for name in fast.files)
+
+
+def test_a_preset_that_is_not_there_is_refused(hub: FakeHub, settings: Settings) -> None:
+    with pytest.raises(InvalidRequest, match="preset: got fast; needed quality: there is no fast one for wan2.1-vace"):
+        download(module.target_of(MODEL, "fast"), settings, Recorder(), HASTE)
+    assert not hub.asked

@@ -12,6 +12,7 @@ from wan_app.families.base import Plan
 from wan_app.families.fit.costs import Costs, as_in_folder, costs_of
 from wan_app.families.fit.measured import Measured
 from wan_app.families.fit.plan import Fit, Prediction, Work, fit, predict, what_would
+from wan_app.families.parts import loras
 from wan_app.families.spec import ModelSpec
 from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
@@ -28,14 +29,24 @@ def fit_request(
     """
     spec = registry.get(request.model)
     costs, here = known_costs(spec, settings, request.weights)
-    work, measured = Work.of(request), Measured.read(settings.data_dir)
+    work, measured = work_of(request, spec), Measured.read(settings.data_dir)
     current = replace(current, cache=None) if current else None
     found = fit(spec, work, machine, costs=costs, measured=measured, here=here, current=current)
+    if more := loras.lacking_bytes(request, spec, settings):
+        cost = found.predicted
+        cost = replace(cost, download=cost.download + more, disk=cost.disk + more)
+        found = replace(found, predicted=cost, fits=found.fits and cost.disk <= machine.disk_free)
     if found.fits:
         return found
     others = [one for one in registry.specs().values() if request.mode in one.tasks]
     instead = what_would(spec, work, machine, others, costs=costs, measured=measured, here=here)
     return replace(found, instead=instead)
+
+
+def work_of(request: GenerationRequest, spec: ModelSpec) -> Work:
+    """The numbers that cost something: for sound alone those of the smallest picture, which is thrown away."""
+    work = Work.of(request)
+    return replace(work, width=spec.min_side, height=spec.min_side) if request.sound_only else work
 
 
 def known_costs(spec: ModelSpec, settings: Settings, folder: Path | None) -> tuple[Costs, bool]:
@@ -52,4 +63,4 @@ def uncorrected(
     """What the numbers alone say of a run, which measurements are held against."""
     spec = registry.get(request.model)
     costs, here = known_costs(spec, settings, request.weights)
-    return predict(spec, costs, plan, Work.of(request), machine, here=here, loaded=loaded)
+    return predict(spec, costs, plan, work_of(request, spec), machine, here=here, loaded=loaded)

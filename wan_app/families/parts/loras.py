@@ -49,10 +49,19 @@ def with_preset(request: GenerationRequest, spec: ModelSpec, settings: Settings)
     if None in files:
         size = f"{spec.fast.download_bytes / 1e9:.1f} GB, {spec.fast.licence}"
         raise ModelUnavailable(
-            f"preset fast of {spec.id}: its LoRA is not on this machine; needed: {spec.fast.repository} ({size}): "
-            f"hf download {spec.fast.repository} {' '.join(spec.fast.files)}; or preset quality"
+            f"preset fast of {spec.id}: its LoRA is not on this machine; needed: {spec.fast.repository} ({size}), "
+            f"fetched with: python -m wan_app download {spec.id} --preset fast; or preset quality"
         )
     return replace(request, loras=(*(Lora(file) for file in files if file), *request.loras))
+
+
+def lacking_bytes(request: GenerationRequest, spec: ModelSpec, settings: Settings) -> int:
+    """What the request's preset still has to fetch."""
+    try:
+        with_preset(request, spec, settings)
+    except ModelUnavailable:
+        return spec.fast.download_bytes if spec.fast else 0
+    return 0
 
 
 def check(loras: Sequence[Lora], spec: ModelSpec) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
 from wan_app.families import registry
-from wan_app.families.spec import ModelSpec
+from wan_app.families.spec import Fast, ModelSpec
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.spec import Part, SpeechSpec
@@ -30,6 +30,8 @@ from wan_app.settings import Settings
 from wan_app.types import Downloaded, Downloading, Loading, Reporter
 
 T = TypeVar("T")
+
+_FAST, _MAIN = "+fast", "main"
 
 # Left free: a disk filled to the last byte breaks other programs, and results need a place too.
 _SPARE = 500_000_000
@@ -48,6 +50,14 @@ class Wanted(NamedTuple):
     local: str
 
 
+class _Wish(NamedTuple):
+    """What is not here: the model, None if it is, and the files of its preset fast."""
+
+    spec: ModelSpec | SpeechSpec | None
+    model_id: str
+    fast: Fast | None
+
+
 @dataclass(frozen=True)
 class Repository:
     """What one place is to hold. `marker` is the file by which the folder is found; it comes last."""
@@ -56,6 +66,11 @@ class Repository:
     commit: str
     files: list[Wanted]
     marker: Wanted
+
+
+def target_of(model_id: str, preset: str = "quality") -> str:
+    """What `download` is to be asked for: the model, or the model with what its preset fast needs."""
+    return f"{model_id}{_FAST}" if preset == "fast" else model_id
 
 
 def find(model_id: str) -> ModelSpec | SpeechSpec:
@@ -69,21 +84,28 @@ def find(model_id: str) -> ModelSpec | SpeechSpec:
     return rows[model_id]
 
 
-def check(model_id: str, settings: Settings) -> ModelSpec | SpeechSpec:
-    """The row of a model that may be downloaded.
+def check(target: str, settings: Settings) -> tuple[ModelSpec | SpeechSpec, Fast | None]:
+    """The row of a model that may be downloaded, and its preset fast if that is asked for too.
 
     Raises:
-        InvalidRequest: no such model.
+        InvalidRequest: no such model, or there is no fast one.
         ModelUnavailable: its licence is not accepted.
     """
-    spec = find(model_id)
+    fast = isinstance(target, str) and target.endswith(_FAST)
+    spec = find(target.removesuffix(_FAST) if fast else target)
+    few = spec.fast if isinstance(spec, ModelSpec) else None
+    if fast and few is None:
+        raise InvalidRequest("preset", "fast", f"quality: there is no fast one for {spec.id}")
     if isinstance(spec, ModelSpec):
         licences.check(spec, settings)
-    return spec
+    return spec, few if fast else None
 
 
-def download(model_id: str, settings: Settings, report: Reporter, patience: Patience | None = None) -> Downloaded:
+def download(target: str, settings: Settings, report: Reporter, patience: Patience | None = None) -> Downloaded:
     """Bring a model's weights to this machine, going on with what an earlier try left; blocks.
+
+    Args:
+        target: see `target_of`.
 
     Nothing is asked of the network for a model that is here and whole.
 
@@ -93,13 +115,14 @@ def download(model_id: str, settings: Settings, report: Reporter, patience: Pati
         StorageError: not enough room, or the disk does not take it.
         Cancelled: from `report`, within a second; what came so far stays for another time.
     """
-    spec, started = check(model_id, settings), time.monotonic()
+    (spec, fast), started = check(target, settings), time.monotonic()
     here = _whole(spec, settings)
-    if here is not None:
+    if here is not None and (fast is None or _has_fast(fast, settings)):
         return _result(spec, here)
     progress = Progress(report)
     hub = Hub(spec.id, lambda said: report(Loading(said)), patience or Patience())
-    found = _run(_attended(_fetch(spec, settings, hub, progress), progress))
+    wanted = _Wish(None if here else spec, spec.id, fast)
+    found = _run(_attended(_fetch(wanted, settings, hub, progress), progress))
     _locate(spec, settings)
     return _result(
         spec, found[0].place.folder, commit=found[0].commit, total=progress.total, fetched=progress.fetched,
@@ -146,15 +169,17 @@ class Progress:
         return round((self.total - have) * (now - first) / (have - had), 1)
 
 
-async def _fetch(spec: ModelSpec | SpeechSpec, settings: Settings, hub: Hub, progress: Progress) -> list[Repository]:
+async def _fetch(wish: _Wish, settings: Settings, hub: Hub, progress: Progress) -> list[Repository]:
     async with hub:
         with ExitStack() as locks:
-            found = await _needed(spec, settings, hub, locks, progress)
+            found = await _needed(wish.spec, settings, hub, locks, progress) if wish.spec else []
+            if wish.fast:
+                found.append(await _fast_part(wish, wish.fast, settings, hub, locks))
             missing = [(one.place, wanted) for one in found for wanted in one.files if not _here(one.place, wanted)]
             markers = [(one.place, one.marker) for one in found if not holds(one.place, *one.marker)]
             total = sum(wanted.file.size for one in found for wanted in [*one.files, one.marker])
             lacking = sum(wanted.file.size - _grown(place, wanted) for place, wanted in missing + markers)
-            _check_room(spec.id, found[0].place.folder, lacking)
+            _check_room(wish.model_id, found[0].place.folder, lacking)
             progress.begin(total, total - lacking)
             await _fetch_files(hub, missing, progress)
             await _fetch_files(hub, markers, progress)
@@ -262,6 +287,16 @@ async def _speech_part(
     return Repository(place, listing.commit, files, Wanted(listing.files["config.json"], "config.json"))
 
 
+async def _fast_part(wish: _Wish, fast: Fast, settings: Settings, hub: Hub, locks: ExitStack) -> Repository:
+    listing = await hub.listing(fast.repository, _MAIN)
+    place = place_for(fast.repository, _MAIN, listing.commit, settings)
+    locks.enter_context(alone(place, wish.model_id))
+    if lacking := [path for path in fast.files if path not in listing.files]:
+        raise ModelUnavailable(f"{wish.model_id}: {fast.repository} has no {lacking[0]}; it is laid out otherwise")
+    *files, last = [Wanted(listing.files[path], path) for path in fast.files]
+    return Repository(place, listing.commit, files, last)
+
+
 # --- Before and after ------------------------------------------------------------------------
 
 
@@ -272,6 +307,10 @@ def _check_room(model_id: str, folder: Path, lacking: int) -> None:
             "download", f"{free / 1e9:.1f} GB free for {folder}",
             f"{(lacking + _SPARE) / 1e9:.1f} GB for the rest of {model_id}, or WAN_APP_WEIGHTS_DIR on another disk",
         )
+
+
+def _has_fast(fast: Fast, settings: Settings) -> bool:
+    return all(weights.locate_file(fast.repository, name, settings) for name in fast.files)
 
 
 def _locate(spec: ModelSpec | SpeechSpec, settings: Settings) -> Path:
