@@ -35,6 +35,7 @@ from wan_app.types import (
     GenerationRequest,
     JobEvent,
     Loading,
+    Preset,
     Queued,
     Similarity,
     Step,
