@@ -21,6 +21,7 @@ from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.base import Speaker
 from wan_app.families.weights import locate as weights
+from wan_app.families.weights import quantized
 from wan_app.fitted import Stopwatch
 from wan_app.media.label import Label
 from wan_app.media.marks.credentials import ready_keys
@@ -233,7 +234,9 @@ class VideoRecipe:
 
     def _load(self, model_id: str, plan: Plan, folder: Path | None) -> Pipeline:
         spec = registry.get(model_id)
-        return registry.load(spec, plan, weights.locate(spec, self._settings, folder))
+        loaded = registry.load(spec, plan, weights.locate(spec, self._settings, folder))
+        quantized.prune(self._settings.cache_dir / "quantized", self._settings.quantized_bytes)
+        return loaded
 
     def _load_speaker(self, speech_id: str, plan: Plan, folder: Path | None) -> Speaker:
         spec = speech_registry.get(speech_id)

@@ -21,7 +21,7 @@ from wan_app.families.parts import loras
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
-from wan_app.families.weights import licences
+from wan_app.families.weights import licences, pins
 from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
 from wan_app.library.library import Library
@@ -222,12 +222,13 @@ class Services:
 
         `speech` tells which speech model speaks for one that has no sound of its own, and whether it is here.
         `terms` are those of a licence that must be accepted first, with `accepted_at`, None until it is.
+        `pinned` is the commit of the first download, to which later ones keep.
         """
         speech = speech_registry.described(self.settings)
         return [
             {**spec.to_json(), **self._availability(spec),
              "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices},
-             "terms": licences.terms_of(spec, self.settings)}
+             "terms": licences.terms_of(spec, self.settings), "pinned": pins.pinned(spec.repository, self.settings)}
             for spec in registry.specs().values()
         ]
 

@@ -81,6 +81,10 @@ class Settings:
 
     # Bytes that an owner's videos may take; None for no limit (the gallery can set another).
     quota_bytes: int | None = None
+    # Bytes that quantized copies of weights may take; those not used for longest go first.
+    quantized_bytes: int = 120_000_000_000
+    # Where the page finds LoRAs, by their names; None for `data_dir`/loras.
+    loras_folder: Path | None = None
 
     @property
     def local(self) -> bool:
@@ -108,6 +112,15 @@ class Settings:
     def cache_dir(self) -> Path:
         """What can be made again: embeddings of prompts, quantized copies of weights."""
         return self.data_dir / "cache"
+
+    @property
+    def loras_dir(self) -> Path:
+        return self.loras_folder or self.data_dir / "loras"
+
+    @property
+    def pins_file(self) -> Path:
+        """The commits of repositories that weights were fetched from, each kept to from then on."""
+        return self.data_dir / "pins.json"
 
     @property
     def logs_dir(self) -> Path:
@@ -163,6 +176,8 @@ class Settings:
             label=_label(env.get("WAN_APP_LABEL", "").strip().lower()),
             label_text=env.get("WAN_APP_LABEL_TEXT") or cls.label_text,
             quota_bytes=_gigabytes(env.get("WAN_APP_QUOTA_GB", "")),
+            quantized_bytes=_gigabytes(env.get("WAN_APP_QUANTIZED_GB", "")) or cls.quantized_bytes,
+            loras_folder=_path(env.get("WAN_APP_LORAS_DIR")),
             sharing=Sharing.from_environment(env),
             log_prompts=env.get("WAN_APP_LOG_PROMPTS", "") not in ("", "0"),
         )

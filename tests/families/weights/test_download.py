@@ -28,7 +28,7 @@ from wan_app.errors import Cancelled, InvalidRequest, ModelUnavailable, StorageE
 from wan_app.families import registry
 from wan_app.families.spec import Fast
 from wan_app.families.weights import download as module
-from wan_app.families.weights import licences
+from wan_app.families.weights import licences, pins
 from wan_app.families.weights import locate as weights
 from wan_app.families.weights.download import download
 from wan_app.families.weights.hub import Patience
@@ -106,6 +106,9 @@ def test_a_newer_commit_fetches_only_what_changed(
     monkeypatch.setattr("tests.families.fake_hub.COMMIT", "beef" * 10)
     hub.repositories[REPOSITORY]["vae/config.json"] = b'{"_class_name": "AutoencoderKLWan", "new": 1}'
     monkeypatch.setattr(module, "_whole", lambda *_: None)
+    with pytest.raises(ModelUnavailable, match="no such revision: it was fetched at .*pins.json keeps to"):
+        download(MODEL, settings, Recorder(), HASTE)
+    settings.pins_file.unlink()
     hub.asked.clear()
     new = download(MODEL, settings, Recorder(), HASTE).folder
     assert hub.files_asked() == ["model_index.json", "vae/config.json"] and new.name == "beef" * 10 and old.is_dir()
@@ -392,3 +395,33 @@ def test_a_preset_that_is_not_there_is_refused(hub: FakeHub, settings: Settings)
     with pytest.raises(InvalidRequest, match="preset: got fast; needed quality: there is no fast one for wan2.1-vace"):
         download(module.target_of(MODEL, "fast"), settings, Recorder(), HASTE)
     assert not hub.asked
+
+
+# --- Pins --------------------------------------------------------------------------------------------
+
+
+def test_the_first_download_pins_its_commit(hub: FakeHub, settings: Settings) -> None:
+    assert pins.pinned(REPOSITORY, settings) is None
+    folder = download(MODEL, settings, Recorder(), HASTE).folder
+    assert pins.pinned(REPOSITORY, settings) == COMMIT
+    pins.pin(REPOSITORY, "f" * 40, settings)
+    assert pins.pinned(REPOSITORY, settings) == COMMIT
+    # A part that is lost comes from that commit again, whatever the branch is by now.
+    (folder / SHARD).unlink()
+    hub.asked.clear()
+    download(MODEL, settings, Recorder(), HASTE)
+    assert hub.asked[0].path == f"/api/models/{REPOSITORY}/revision/{COMMIT}"
+
+
+def test_a_download_that_failed_pins_nothing(hub: FakeHub, settings: Settings) -> None:
+    hub.faults[SHARD] = [CUT] * 50
+    with pytest.raises(ModelUnavailable):
+        download(MODEL, settings, Recorder(), HASTE)
+    assert pins.pinned(REPOSITORY, settings) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"Wan-AI/Wan2.1-VACE-1.3B-diffusers": "main/../x"}'])
+def test_pins_that_cannot_be_read_are_none(in_folder: Settings, content: str) -> None:
+    in_folder.data_dir.mkdir()
+    in_folder.pins_file.write_text(content)
+    assert pins.pinned(REPOSITORY, in_folder) is None

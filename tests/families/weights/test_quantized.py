@@ -7,8 +7,10 @@ check is taken out here. Everything behind it is real.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from wan_app.errors import ModelUnavailable
 from wan_app.families import registry
 from wan_app.families.base import Plan
 from wan_app.families.weights import checkpoints, quantized
-from wan_app.families.weights.quantized import QuantizedCopy, fingerprint
+from wan_app.families.weights.quantized import QuantizedCopy, fingerprint, prune
 from wan_app.types import GenerationRequest
 
 
@@ -148,3 +150,38 @@ def test_a_disk_that_fails_leaves_nothing_half(folder, tmp_path, monkeypatch):
 def test_an_unknown_quantization_is_told(folder, tmp_path):
     with pytest.raises(ModelUnavailable, match="quantization: got 'fp5'"):
         transformer(folder, "fp5", tmp_path)
+
+
+def old_copy(root: Path, name: str, used: float, *, pid: int | None = None) -> Path:
+    """A copy of 1000 bytes or a little more, last used at `used`."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "a.safetensors").write_bytes(b"x" * 1000)
+    (folder / "manifest.json").write_text("{}")
+    if pid is not None:
+        (folder / f"in-use-{pid}").touch()
+    os.utime(folder / "manifest.json", (used, used))
+    return folder
+
+
+def test_the_copies_not_used_for_longest_go_first(tmp_path):
+    first, second, third = (old_copy(tmp_path, name, used) for name, used in (("c", 1), ("a", 2), ("b", 3)))
+    assert prune(tmp_path, 5000) == [] and first.is_dir()
+    assert prune(tmp_path, 2100) == [first] and not first.exists() and second.is_dir() and third.is_dir()
+    # Half a copy of another process that is at work is not one.
+    (tmp_path / ".part-x").mkdir()
+    assert prune(tmp_path, 0) == [second, third] and (tmp_path / ".part-x").is_dir()
+    assert prune(tmp_path / "nowhere", 0) == []
+
+
+def test_a_copy_in_use_stays(tmp_path):
+    used, free = old_copy(tmp_path, "used", 1, pid=os.getpid()), old_copy(tmp_path, "free", 2, pid=2**22 + 1)
+    assert prune(tmp_path, 0) == [free] and used.is_dir()
+
+
+def test_reading_a_copy_counts_as_use(folder, tmp_path):
+    transformer(folder, "int8", tmp_path)
+    (copy,) = (tmp_path / "quantized").iterdir()
+    os.utime(copy / "manifest.json", (1, 1))
+    transformer(folder, "int8", tmp_path)
+    assert (copy / "manifest.json").stat().st_mtime > 1 and prune(tmp_path / "quantized", 0) == []

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from huggingface_hub.errors import RevisionNotFoundError
+
 from wan_app.errors import InvalidRequest, ModelUnavailable, StorageError
 from wan_app.families import registry
 from wan_app.families.spec import Fast, ModelSpec
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
 from wan_app.families.speech.spec import Part, SpeechSpec
-from wan_app.families.weights import licences
+from wan_app.families.weights import licences, pins
 from wan_app.families.weights import locate as weights
 from wan_app.families.weights.hub import Hub, HubFile, Listing, Patience
 from wan_app.families.weights.needed import Component, components, files_of
@@ -185,6 +187,7 @@ async def _fetch(wish: _Wish, settings: Settings, hub: Hub, progress: Progress) 
             await _fetch_files(hub, markers, progress)
             for one in found:
                 one.place.finish()
+                pins.pin(one.marker.file.repository, one.commit, settings)
             progress.tell(last=True)
     return found
 
@@ -229,7 +232,7 @@ async def _needed(
 ) -> list[Repository]:
     if isinstance(spec, SpeechSpec):
         return [await _speech_part(spec, part, settings, hub, locks) for part in spec.parts]
-    listing = await hub.listing(spec.repository, spec.revision)
+    listing = await _listing(hub, spec.repository, spec.revision, settings)
     place = place_for(spec.repository, spec.revision, listing.commit, settings)
     locks.enter_context(alone(place, spec.id))
     if spec.index_file not in listing.files:
@@ -240,6 +243,20 @@ async def _needed(
     for component in components(index, spec.repository):
         wanted += await _component(spec, component, listing, hub)
     return [Repository(place, listing.commit, wanted, marker)]
+
+
+async def _listing(hub: Hub, repository: str, revision: str, settings: Settings) -> Listing:
+    """At the commit of the first download, if there was one."""
+    commit = pins.pinned(repository, settings)
+    try:
+        return await hub.listing(repository, commit or revision)
+    except ModelUnavailable as error:
+        if commit and isinstance(error.__cause__, RevisionNotFoundError):
+            raise ModelUnavailable(
+                f"{error}: it was fetched at {commit[:12]} before, which {settings.pins_file} keeps to; "
+                f"without its line there {revision} is fetched"
+            ) from None
+        raise
 
 
 async def _index(
@@ -276,7 +293,7 @@ async def _component(spec: ModelSpec, component: Component, listing: Listing, hu
 async def _speech_part(
     spec: SpeechSpec, part: Part, settings: Settings, hub: Hub, locks: ExitStack
 ) -> Repository:
-    listing = await hub.listing(part.repository, part.revision)
+    listing = await _listing(hub, part.repository, part.revision, settings)
     place = place_for(part.repository, part.revision, listing.commit, settings)
     locks.enter_context(alone(place, spec.id))
     paths = {*part.files, *files_of(listing.files, "", "transformers")} - {"config.json"}
@@ -288,7 +305,7 @@ async def _speech_part(
 
 
 async def _fast_part(wish: _Wish, fast: Fast, settings: Settings, hub: Hub, locks: ExitStack) -> Repository:
-    listing = await hub.listing(fast.repository, _MAIN)
+    listing = await _listing(hub, fast.repository, _MAIN, settings)
     place = place_for(fast.repository, _MAIN, listing.commit, settings)
     locks.enter_context(alone(place, wish.model_id))
     if lacking := [path for path in fast.files if path not in listing.files]:

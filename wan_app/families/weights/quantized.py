@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 # Small enough that several are read and hashed at the same time.
 SHARD = "2GB"
 _MANIFEST = "manifest.json"
+# A file of this name and the number of a process that has read the copy.
+_IN_USE = "in-use-"
 # What of a source file goes into the copy's name: samples, for its 57 GB take a minute to read.
 _SAMPLES, _SAMPLE = 64, 4096
 _CHUNK = 4 * 2**20
@@ -43,6 +46,7 @@ class QuantizedCopy:
         except (OSError, ValueError, KeyError, TypeError):
             hashes = {}
         files = [self.folder / name for name in hashes]
+        self._mark()
         if hashes and all(file.is_file() for file in files) and _hashes(files) == list(hashes.values()):
             return True
         log.warning("The quantized copy %s is broken and made anew", self.folder)
@@ -68,10 +72,49 @@ class QuantizedCopy:
             hashes = dict(zip((file.name for file in files), _hashes(files)))
             (part / _MANIFEST).write_text(json.dumps({"sha256": hashes}, indent=1), encoding="utf-8")
             os.replace(part, self.folder)
+            self._mark()
         except (OSError, ValueError, NotImplementedError) as error:
             log.warning("No quantized copy was kept: %s", error)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+    def _mark(self) -> None:
+        """Used now, and by this process as long as it lives: its files may stay mapped into memory."""
+        with suppress(OSError):
+            (self.folder / f"{_IN_USE}{os.getpid()}").touch()
+            os.utime(self.folder / _MANIFEST)
+
+
+def prune(root: Path, limit: int) -> list[Path]:
+    """Remove the copies that were not used for longest until the rest takes at most `limit` bytes.
+
+    None goes that a living process has read. A copy that cannot be removed stays.
+
+    Returns:
+        The folders that are gone.
+    """
+    copies = sorted((_last_used(one), one) for one in root.glob("*/") if (one / _MANIFEST).is_file())
+    sizes = {one: sum(file.stat().st_size for file in one.iterdir() if file.is_file()) for _, one in copies}
+    total, gone = sum(sizes.values()), []
+    for _, one in copies:
+        if total <= limit:
+            break
+        if not _in_use(one):
+            shutil.rmtree(one, ignore_errors=True)
+            total -= sizes[one]
+            gone.append(one)
+    return gone
+
+
+def _last_used(copy: Path) -> float:
+    return (copy / _MANIFEST).stat().st_mtime
+
+
+def _in_use(copy: Path) -> bool:
+    import psutil
+
+    return any(psutil.pid_exists(int(one.name.removeprefix(_IN_USE))) for one in copy.glob(f"{_IN_USE}*"))
 
 
 def fingerprint(source: Path, kind: str) -> str:
