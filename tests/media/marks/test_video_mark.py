@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ IDENTITY = 0x123456789A
 KEY, OTHER = b"k" * 32, b"o" * 32
 
 
-def cloudy(count: int = 6, *, height: int = 288, width: int = 512, step: int = 2) -> list[np.ndarray]:
+def cloudy(count: int = 4, *, height: int = 240, width: int = 400, step: int = 2) -> list[np.ndarray]:
     """A panning picture of soft shapes with some grain, uint8 (height, width, 3) each."""
     random = np.random.default_rng(5)
     rough = random.integers(30, 220, (9, 16, 3), dtype=np.uint8)
@@ -45,10 +46,19 @@ def test_it_is_read_back() -> None:
 
 
 def test_it_is_not_seen() -> None:
-    for frames in (cloudy(2), [np.full((288, 512, 3), 90, np.uint8)]):
+    for frames in (cloudy(2), [np.full((240, 400, 3), 90, np.uint8)]):
         for before, after in zip(frames, marked(frames)):
             assert psnr(before, after) >= 42 and ssim(before, after) >= 0.97
             assert after.dtype == np.uint8 and after.shape == before.shape and (after != before).any()
+
+
+def test_even_noise_and_black_keep_their_quality() -> None:
+    """The two extremes: as strong as it gets, and where brightness can only go up."""
+    noise = np.random.default_rng(2).integers(0, 256, (240, 400, 3), dtype=np.uint8)
+    assert psnr(noise, marked([noise])[0]) >= 42
+    for value in range(6):
+        dark = np.full((240, 400, 3), value, np.uint8)
+        assert ssim(dark, marked([dark])[0]) >= 0.97
 
 
 def test_a_frame_given_is_not_changed() -> None:
@@ -59,24 +69,24 @@ def test_a_frame_given_is_not_changed() -> None:
 
 
 CHANGES = {
-    "smaller": lambda frames: resized(frames, 384, 216),
-    "larger": lambda frames: resized(frames, 800, 450),
-    "cropped": lambda frames: [frame[40:280, 60:480] for frame in frames],
-    "cropped and back": lambda frames: resized([frame[30:260, 50:460] for frame in frames], 512, 288),
-    "squashed": lambda frames: resized(frames, 410, 288),
+    "smaller": lambda frames: resized(frames, 320, 192),
+    "larger": lambda frames: resized(frames, 640, 384),
+    "cropped": lambda frames: [frame[34:234, 46:380] for frame in frames],
+    "cropped and back": lambda frames: resized([frame[25:217, 40:360] for frame in frames], 400, 240),
+    "squashed": lambda frames: resized(frames, 320, 240),
     "mirrored": lambda frames: [frame[:, ::-1] for frame in frames],
     "upside down": lambda frames: [frame[::-1, ::-1] for frame in frames],
     "turned": lambda frames: [np.rot90(frame) for frame in frames],
-    "letterboxed": lambda frames: [np.pad(frame, ((90, 90), (0, 0), (0, 0))) for frame in frames],
+    "letterboxed": lambda frames: [np.pad(frame, ((75, 75), (0, 0), (0, 0))) for frame in frames],
     "darker": lambda frames: [(frame * 0.6).astype(np.uint8) for frame in frames],
     "grey": lambda frames: [frame.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8) for frame in frames],
     "backwards": lambda frames: frames[::-1],
-    "one frame": lambda frames: frames[3:4],
+    "one frame": lambda frames: frames[2:3],
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_it_outlives(change) -> None:
+def test_it_outlives(change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> None:
     reading = read(change(marked(cloudy())))
     assert (reading.state, reading.id) == ("ours", IDENTITY)
 
@@ -89,7 +99,7 @@ def test_how_it_was_changed_is_told() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 128, 255])
 def test_constant_frames_give_numbers_and_no_mark(value: int) -> None:
-    frames = [np.full((240, 320, 3), value, np.uint8)] * 3
+    frames = [np.full((160, 200, 3), value, np.uint8)] * 3
     with np.errstate(all="raise", under="ignore"):
         reading = read(frames)
         after = marked(frames)
@@ -115,7 +125,7 @@ def test_a_mark_too_damaged_to_read_is_still_a_mark() -> None:
 
 def test_nothing_is_found_where_nothing_is() -> None:
     random = np.random.default_rng(8)
-    for frames in (cloudy(), [random.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(4)]):
+    for frames in (cloudy(), [random.integers(0, 256, (160, 240, 3), dtype=np.uint8) for _ in range(4)]):
         reading = read(frames)
         assert (reading.state, reading.id) == ("none", None) and reading.strength < 7
 
@@ -143,12 +153,23 @@ def test_the_reader_stops_where_it_knows() -> None:
     assert read_video_mark(endless(), [KEY]).state == "none" and len(taken) == 240
 
 
+def test_memory_does_not_grow_with_the_video() -> None:
+    frames = cloudy(height=160, width=160)
+    peaks = []
+    for count in (60, 200):
+        tracemalloc.start()
+        read_video_mark((frames[index % len(frames)] for index in range(count)), [KEY], search=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
 def test_sizes_may_change_on_the_way() -> None:
     frames = marked(cloudy(4))
     reading = read([*frames, np.zeros((20, 30, 3), np.uint8), frames[0]])
     assert reading.state == "ours" and reading.frames == 5
     marker = VideoMarker(IDENTITY, KEY)
-    assert marker.mark(cloudy(1)[0]).shape == (288, 512, 3)
+    assert marker.mark(cloudy(1)[0]).shape == (240, 400, 3)
     assert marker.mark(cloudy(1, height=200, width=300)[0]).shape == (200, 300, 3)
 
 

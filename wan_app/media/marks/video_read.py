@@ -119,11 +119,10 @@ def _look(
 
 def _untouched(image: np.ndarray) -> Found:
     """The mark at the frame's own size: where it was put if it may be there, else wherever it is seen best."""
-    spectrum = _spectrum(image, (1.0, 1.0))
-    heights = _correlation(_values(spectrum, _WAYS[0]), 64)
+    expected = float(_correlation(_values(_spectrum(image, (1.0, 1.0)), _WAYS[0]), 64)[0, 0])
     anywhere = _at(image, (1.0, 1.0))
-    if heights[0, 0] > max(_EXPECTED, anywhere.z - 1.0):
-        return Found(float(heights[0, 0]), (1.0, 1.0))
+    if expected > max(_EXPECTED, anywhere.z - 1.0):
+        return Found(expected, (1.0, 1.0))
     return _refined(image, anywhere)
 
 
@@ -148,51 +147,41 @@ def _values(spectrum: np.ndarray, way: Way) -> np.ndarray:
 
 
 def _correlation(values: np.ndarray, grid: int) -> np.ndarray:
-    """float32 (grid, grid): how well the pilots agree with a mark at each place (x, y) of a tile, in z."""
+    """float32 (..., grid, grid): how well the pilots agree with a mark at each place (x, y) of a tile, in z."""
     every = carriers()
-    pilots = values[every.pilot] * every.phasor[every.pilot].conj()
+    kx, ky = every.kx[every.pilot], every.ky[every.pilot]
+    pilots = values[..., every.pilot] * every.phasor[every.pilot].conj()
     # The root of the magnitudes: a picture's own strong waves must not outweigh all others.
-    pilots /= np.sqrt(np.abs(pilots)) + np.float32(1e-12)
-    plane = np.zeros((grid, grid // 2 + 1), np.complex64)
+    magnitudes = np.abs(pilots)
+    noise = np.sqrt(0.5 * magnitudes.sum(axis=-1, keepdims=True))
+    pilots /= np.sqrt(magnitudes) * noise + np.float32(1e-12)
+    plane = np.zeros((*values.shape[:-1], grid, grid // 2 + 1), np.complex64)
     # The half plane stands for the whole, but for its border, which holds both halves.
-    plane[every.kx[every.pilot], every.ky[every.pilot]] = np.where(every.ky[every.pilot], 0.5, 1.0) * pilots
-    noise = np.sqrt(0.5 * np.sum(np.abs(pilots) ** 2)) + np.float32(1e-12)
-    return np.fft.irfft2(plane, (grid, grid), norm="forward") / noise
+    plane[..., kx, ky] = np.where(ky, np.float32(0.5), np.float32(1.0)) * pilots
+    return np.fft.irfft2(plane, (grid, grid), norm="forward")
 
 
-def _peak(values: np.ndarray, grid: int) -> tuple[float, tuple[float, float]]:
-    """The highest z and its place, (x, y) in tiles."""
-    heights = _correlation(values, grid)
-    x, y = np.unravel_index(np.argmax(heights), heights.shape)
-    return float(heights[x, y]), (float(x) / grid, float(y) / grid)
-
-
-def _at(image: np.ndarray, scale: tuple[float, float]) -> Found:
-    """The best place at `scale`, whichever way round."""
+def _at(image: np.ndarray, scale: tuple[float, float], ways: Sequence[Way] = _WAYS, grid: int = 64) -> Found:
+    """The best place at `scale`, whichever of the `ways` round."""
     spectrum = _spectrum(image, scale)
-    peaks = [(*_peak(_values(spectrum, way), 64), way) for way in _WAYS]
-    z, shift, way = max(peaks, key=lambda peak: peak[0])
-    return Found(z, scale, way, shift)
+    heights = _correlation(np.stack([_values(spectrum, way) for way in ways]), grid)
+    way, x, y = (int(place) for place in np.unravel_index(np.argmax(heights), heights.shape))
+    return Found(float(heights[way, x, y]), scale, ways[way], (x / grid, y / grid))
 
 
 def _refined(image: np.ndarray, found: Found) -> Found:
     """`found` with its scales and place to the point where no small change is clearly better."""
     step = 0.2 / HIGHEST * min(image.shape) / TILES / max(image.shape)
-    found = _exactly(image, found.scale, found)
+    found = _at(image, found.scale, [found.way], 256)
     for _ in range(4):
         x, y = found.scale
         around = [(x * (1 + i * step), y * (1 + j * step)) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
-        best = max((_exactly(image, scale, found) for scale in around), key=lambda one: one.z)
+        best = max((_at(image, scale, [found.way], 256) for scale in around), key=lambda one: one.z)
         if best.z > found.z + _CLEARLY:
             found = best
         else:
             step /= 2
     return found
-
-
-def _exactly(image: np.ndarray, scale: tuple[float, float], found: Found) -> Found:
-    z, shift = _peak(_values(_spectrum(image, scale), found.way), 256)
-    return found._replace(z=z, scale=scale, shift=shift)
 
 
 def _payload(
