@@ -42,8 +42,8 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
     monkeypatch.setattr(server, "_LOOK", 0.1)
     monkeypatch.setattr(bodies, "_PIECE", 0.5)
-    one = Server(echo, Settings(data_dir=tmp_path))
-    one.start()
+    one = Server(Settings(data_dir=tmp_path))
+    one.start(echo)
     yield one
     one.stop()
 
@@ -58,7 +58,7 @@ def test_it_answers_and_gives_the_port_back(running: Server, tmp_path: Path) -> 
     assert httpx.post(running.url, content=b"12345").text == "5"
     assert "server" not in httpx.post(running.url).headers
     with pytest.raises(InvalidRequest, match="taken or not allowed"):
-        Server(echo, Settings(data_dir=tmp_path, port=running.port))
+        Server(Settings(data_dir=tmp_path, port=running.port))
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD, HEAD + b"X-A: b\r\n"])

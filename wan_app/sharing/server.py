@@ -78,23 +78,25 @@ class PatientProtocol(H11Protocol):
 
 
 class Server:
-    """An ASGI application on a port, in a thread of its own."""
+    """An ASGI application on a port, in a thread of its own. The port is taken before anything is begun.
 
-    def __init__(self, app: Any, settings: Settings) -> None:
+    Raises:
+        InvalidRequest: the port is taken, or not allowed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self._socket = _bound(settings)
         proxied = bool(settings.sharing.trusted_proxies or settings.sharing.space)
         protocol = type("Protocol", (PatientProtocol,), {"open_of": Counter(), "proxied": proxied})
         # What is forwarded is judged by the gate, and every answer is logged by it.
-        config = uvicorn.Config(
-            app, http=protocol, ws="none", log_level="warning", access_log=False, proxy_headers=False,
-            server_header=False, timeout_keep_alive=5, timeout_graceful_shutdown=3, lifespan="on",
-            h11_max_incomplete_event_size=32_768,
-        )
-        self._server = _Threaded(config)
+        self._config: dict[str, Any] = {
+            "http": protocol, "ws": "none", "log_level": "warning", "access_log": False, "proxy_headers": False,
+            "server_header": False, "timeout_keep_alive": 5, "timeout_graceful_shutdown": 3, "lifespan": "on",
+            "h11_max_incomplete_event_size": 32_768,
+        }
         self.host, self.port = settings.host, self._socket.getsockname()[1]
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
-        )
+        self._server: _Threaded | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -107,18 +109,23 @@ class Server:
         """Where it answers from other computers of the network, if from any."""
         return self.url if self.host not in ("0.0.0.0", "::") else f"http://{_own_address()}:{self.port}/"
 
-    def start(self) -> None:
+    def start(self, app: Any) -> None:
         """Returns when it answers. Raises RuntimeError when the application does not come up."""
-        self._thread.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
+        self._server = server = _Threaded(uvicorn.Config(app, **self._config))
+        self._thread = thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
+        )
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
                 raise RuntimeError("The HTTP server ended while it started")
             time.sleep(0.005)
 
     def stop(self) -> None:
         """Let running answers end for three seconds, then close."""
-        self._server.should_exit = True
-        self._thread.join(timeout=8)
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join(timeout=8)
         self._socket.close()
 
 

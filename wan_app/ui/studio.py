@@ -50,16 +50,16 @@ class Studio:
         self.door, self._protection = open_door(settings, self._store)
         # From here on nobody needs the password itself.
         self.settings = settings = replace(settings, sharing=replace(settings.sharing, password=None))
+        self._server = Server(settings)
         self._log, self._began = logs.start(settings), time.monotonic()
         self._tunnel: Tunnel | None = None
         self.services = Services(settings, lasting=True)
         self._demo = launch.build(self.services, settings)
         self.gate = self._gate()
-        self._server = Server(self.gate, settings)
 
     def open(self) -> None:
         """Begin to answer; with --share, also under a public address."""
-        self._server.start()
+        self._server.start(self.gate)
         if self.settings.sharing.share:
             self._tunnel = Tunnel(self._server.port, self.settings.cache_dir)
             self._network.add(self._tunnel.url)
