@@ -50,13 +50,14 @@ class Studio:
         self._process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=env, stdout=self._log.open("ab"), stderr=subprocess.STDOUT
         )
-        until = time.monotonic() + 90
+        until = time.monotonic() + 240  # seconds it takes; minutes on a machine that trains beside it
         while time.monotonic() < until and self._process.poll() is None:
             try:
                 if httpx.get(self.url + "healthz").status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.2)
+        self._process.kill()
         raise AssertionError("the studio did not start:\n" + self.log())
 
     def stop(self) -> None:
