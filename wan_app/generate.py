@@ -166,7 +166,11 @@ def metadata_of(request: GenerationRequest, settings: Settings) -> dict[str, Any
     def name(path: Path) -> Path:
         return Path(path.name) if path.parent == settings.inputs_dir else path
 
-    stored = _with_inputs(request, name).to_json()
+    def lora(path: Path) -> Path:
+        return Path(path.name) if path.parent == settings.loras_dir else path
+
+    named = replace(request, loras=tuple(replace(one, file=lora(one.file)) for one in request.loras))
+    stored = _with_inputs(named, name).to_json()
     return {"app": "wan-app", "version": wan_app.__version__, "request": stored}
 
 
@@ -178,7 +182,16 @@ def request_from(metadata: dict[str, Any], settings: Settings) -> GenerationRequ
             raise ValueError(f"{path} is not in the store of inputs")
         return settings.inputs_dir / path
 
-    return _with_inputs(GenerationRequest.from_json(metadata["request"]), kept)
+    request = GenerationRequest.from_json(metadata["request"])
+
+    def lora(path: Path) -> Path:
+        # A full path stays as it is: where it was made it may be repeated.
+        if not path.is_absolute() and path.name != str(path):
+            raise ValueError(f"{path} is not in the folder of LoRAs")
+        return settings.loras_dir / path
+
+    files = tuple(replace(one, file=lora(one.file)) for one in request.loras)
+    return _with_inputs(replace(request, loras=files), kept)
 
 
 def _with_inputs(request: GenerationRequest, change: Callable[[Path], Path]) -> GenerationRequest:

@@ -17,7 +17,7 @@ from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
 from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
 from wan_app.families import registry
 from wan_app.families.fit.fitting import fit_request
-from wan_app.families.parts import loras
+from wan_app.families.parts import lora_folder, loras
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
@@ -244,6 +244,14 @@ class Services:
     def withdraw_licence(self, licence_id: str) -> None:
         """Take an acceptance back; the licence's models are off again."""
         licences.withdraw(licence_id, self.settings)
+
+    def loras(self) -> list[str]:
+        """Names of the LoRAs in the studio's folder."""
+        return lora_folder.names(self.settings.loras_dir)
+
+    def lora(self, name: Any) -> Path:
+        """The file of one of them. Raises InvalidRequest for any other name."""
+        return lora_folder.file_of(name, self.settings.loras_dir)
 
     def download(self, model_id: str, preset: str = "quality") -> DownloadView:
         """Begin to fetch a model's weights in the background, or go on with it; see `watch_download`.

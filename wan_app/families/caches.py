@@ -15,7 +15,8 @@ def cached_steps(transformers: Sequence[Any], threshold: float) -> Iterator[None
     share of it), the other blocks are not run and what they added the last time is added again. Right only
     where the blocks are all there is: a transformer which adds hints between its blocks (VACE) adds them
     twice (tests/families/test_caches.py). On diffusers 0.42 MagCache is wrong there in the same way, and
-    miscounts the steps of two experts; it is not offered.
+    miscounts the steps of two experts; it is not offered. cache-dit, which is right on VACE, is one more
+    package to pin and has not yet passed the repeated-input test here, so that VACE runs every step.
     """
     if not threshold:
         yield

@@ -21,6 +21,7 @@ from wan_app.types import GenerationRequest, GenerationResult
 from wan_app.ui.delivery import deliver, file_data, public_result
 from wan_app.ui.form import build_request
 from wan_app.ui.session import who
+from wan_app.ui.speed import with_speed
 from wan_app.ui.verify import start_check
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ SETTINGS: dict[str, Field] = {
 SOUND: dict[str, Field] = {
     "say": (str, ""), "soundtrack": (Optional[FileData], None), "soundtrack_mode": (str, "auto"),
 }
+# loras: names of files in the studio's folder, without their ending.
+SPEED: dict[str, Field] = {
+    "preset": (str, "quality"), "guidance_until": (float, 1.0), "step_cache": (float, 0.0),
+    "loras": (Optional[list[str]], None), "lora_weight": (float, 1.0),
+}
 VOICE: dict[str, Field] = {"voice": (Optional[FileData], None), "sound_only": (bool, False)}
 
 
@@ -54,16 +60,17 @@ def build(services: Services) -> None:
     """Add the public endpoints to the Blocks being built."""
     api = Api(services)
     waiting = tuple[FileData, dict]
-    _add(api, "text_to_video", PROMPT | SETTINGS | SOUND, waiting, api.waits("text"),
+    _add(api, "text_to_video", PROMPT | SETTINGS | SOUND | SPEED, waiting, api.waits("text"),
          "Words to video; waits, then returns the file and the result.")
-    _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS | SOUND, waiting, api.waits("image"),
+    _add(api, "image_to_video", PROMPT | IMAGE | SETTINGS | SOUND | SPEED, waiting, api.waits("image"),
          "A first picture (and perhaps a last one) to video; waits, then returns the file and the result.")
-    _add(api, "reference_to_video", PROMPT | REFERENCE | SETTINGS | SOUND | VOICE, waiting, api.waits("reference"),
+    people = PROMPT | REFERENCE | SETTINGS | SOUND | VOICE | SPEED
+    _add(api, "reference_to_video", people, waiting, api.waits("reference"),
          "Faces and voices of people, called character1... in the prompt, to video; consent must be true, "
          f'and is written down as your statement: "{STATEMENT}" '
          "sound_only: just the voice, as a WAV.")
     optional = {name: (kind, None) for name, (kind, _) in IMAGE.items()}
-    every = {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS | SOUND | VOICE
+    every = {"mode": (str, _NEEDED)} | PROMPT | optional | REFERENCE | SETTINGS | SOUND | VOICE | SPEED
     _add(api, "submit", every, str, api.submit,
          "Queue a video of mode text, image or reference; returns the job id at once.")
     _add(api, "job", {"job_id": (str, _NEEDED)}, dict, api.job, "A job as it stands; with its file when finished.")
@@ -84,7 +91,7 @@ class Api:
         """The endpoint of a mode which returns when the video is made."""
 
         async def make(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-            request = build_request(mode, values)
+            request = self._request(mode, values)
             job = await self._finished(await asyncio.to_thread(self._submit, request))
             if job.result is None:
                 raise WanAppError(job.error or "The job was cancelled")
@@ -94,7 +101,7 @@ class Api:
 
     async def submit(self, values: dict[str, Any]) -> str:
         """Job id of a queued request."""
-        return await asyncio.to_thread(self._submit, build_request(values.pop("mode"), values))
+        return await asyncio.to_thread(self._submit, self._request(values.pop("mode"), values))
 
     async def job(self, values: dict[str, Any]) -> dict[str, Any]:
         """The job's row; `file` is a file the client fetches."""
@@ -121,6 +128,9 @@ class Api:
         if check.error is not None or check.answer is None:
             raise check.error or WanAppError("The check was stopped")
         return check.answer.to_json()
+
+    def _request(self, mode: Any, values: dict[str, Any]) -> GenerationRequest:
+        return with_speed(build_request(mode, values), values, self._services.lora)
 
     def _submit(self, request: GenerationRequest) -> str:
         return self._services.submit(request, owner=who().owner)

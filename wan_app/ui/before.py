@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from wan_app.errors import InvalidRequest, WanAppError
+from wan_app.families.spec import ModelSpec
 from wan_app.types import Character, GenerationRequest
 from wan_app.ui import card
 from wan_app.ui.gauge import gauge
@@ -76,8 +77,7 @@ class Before:
         person = Character(name="character1", faces=(Path("face"),) * min(faces, spec.max_reference_images))
         return GenerationRequest(
             mode=panel.mode, prompt="", model=spec.id, width=width, height=height, seconds=form["seconds"],
-            num_inference_steps=form["num_inference_steps"], guidance_scale=form["guidance_scale"],
-            characters=(person,) if person.faces else (),
+            characters=(person,) if person.faces else (), **_scales(spec, form),
         )
 
     # --- what the model needs ---------------------------------------------------------------
@@ -190,3 +190,12 @@ class Before:
     def _check_manages(self) -> None:
         if not who().manages:
             raise InvalidRequest("model", "a visitor's wish", "the one who runs this server")
+
+
+def _scales(spec: ModelSpec, form: Form) -> dict[str, Any]:
+    """Steps and guidance; what only some models have follows a change of the model a moment later."""
+    if form.get("preset") == "fast" and spec.fast is not None:
+        return {"preset": "fast"}
+    scales = {name: form[name] for name in ("num_inference_steps", "guidance_scale")}
+    until = form.get("guidance_until")
+    return scales | ({"guidance_until": until} if until is not None and spec.guidance_can_end else {})

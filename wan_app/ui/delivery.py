@@ -60,6 +60,8 @@ def public_request(request: GenerationRequest) -> dict[str, Any]:
     for one in data["characters"]:
         one["faces"] = [Path(face).name for face in one["faces"]]
         one["voice"] = Path(one["voice"]).name if one.get("voice") else None
+    for one in data["loras"]:
+        one["file"] = Path(one["file"]).name
     if data["soundtrack"] is None:
         del data["soundtrack_mode"]
     # Not `in (..., False)`: a seed of 0 equals False.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
-from wan_app.ui import about, card, examples
+from wan_app.ui import about, card, examples, speed
 from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.files import file_url
 from wan_app.ui.form import build_request
@@ -79,7 +79,8 @@ class Page:
 
         def generate(*values: Any) -> Updates:
             named = dict(zip(panel.fields, values))
-            return self._submit(lambda: build_request(panel.mode, named))
+            form = speed.from_page(named)
+            return self._submit(lambda: speed.with_speed(build_request(panel.mode, form), form, self.services.lora))
 
         return generate
 
@@ -165,7 +166,7 @@ class Page:
             return self._limits(panel, spec.id, size, seconds) | self._emptied(panel, spec) | {
                 panel.fields["num_inference_steps"]: _scale(spec.num_inference_steps, spec.max_inference_steps),
                 panel.fields["guidance_scale"]: _scale(spec.guidance_scale, spec.max_guidance_scale),
-            }
+            } | speed.limits(panel, spec, self.services.loras())
 
         return change
 
@@ -313,6 +314,7 @@ class Page:
             return {panel.fields[name]: known.get(name, "") for name in ("prompt", "say") if name in panel.fields}
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
+        updates |= speed.limits(panel, spec, self.services.loras())
         scales = {
             "num_inference_steps": (spec.num_inference_steps, spec.max_inference_steps),
             "guidance_scale": (spec.guidance_scale, spec.max_guidance_scale),

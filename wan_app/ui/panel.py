@@ -13,6 +13,7 @@ import gradio as gr
 from wan_app.families import registry
 from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
+from wan_app.ui import speed
 from wan_app.ui.parts import html, recording
 from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
 
@@ -146,7 +147,9 @@ class Panel:
     @property
     def costing(self) -> dict[str, Any]:
         """The inputs that decide what a video costs."""
-        names = ("model", "size", "seconds", "num_inference_steps", "guidance_scale")
+        names = (
+            "model", "size", "seconds", "num_inference_steps", "guidance_scale", "preset", "guidance_until",
+        )
         return {name: one for name, one in self.fields.items() if name in names or name.startswith("faces")}
 
     @property
@@ -247,3 +250,4 @@ def _advanced(panel: Panel, spec: ModelSpec) -> None:
         1, spec.max_guidance_scale, value=spec.guidance_scale, step=0.1, label="Guidance scale",
         info="How closely to follow the prompt.",
     )
+    speed.fields(panel, spec)

@@ -1,0 +1,95 @@
+"""Among Advanced, for models that have it: the fast preset, guidance that ends early, skipped steps, LoRAs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from wan_app.errors import InvalidRequest
+from wan_app.families.parts.loras import MAX_LORAS
+from wan_app.families.spec import MAX_STEP_CACHE, MIN_GUIDED_SHARE, ModelSpec
+from wan_app.types import GenerationRequest, Lora
+
+if TYPE_CHECKING:
+    from wan_app.ui.panel import Panel
+
+# Field -> its value where the model has nothing of the kind.
+USUAL: dict[str, Any] = {
+    "preset": "quality", "guidance_until": 1.0, "step_cache": 0.0, "loras": [], "lora_weight": 1.0,
+}
+_PRESETS = [("Quality", "quality"), ("Fast: 4 steps, the two above are not used", "fast")]
+
+
+def fields(panel: Panel, spec: ModelSpec) -> None:
+    """The inputs; out of sight for a model that does not know them."""
+    shown = _known(spec)
+    panel.fields["preset"] = gr.Radio(_PRESETS, value="quality", label="Preset", visible="preset" in shown)
+    panel.fields["guidance_until"] = gr.Slider(
+        MIN_GUIDED_SHARE, 1, value=1, step=0.05, label="Guided share of the steps", visible="guidance_until" in shown,
+        info="Steps without guidance, the last ones, take half the time.",
+    )
+    panel.fields["step_cache"] = gr.Slider(
+        0, MAX_STEP_CACHE, value=0, step=0.01, label="Skip steps that hardly differ", visible="step_cache" in shown,
+        info="By so much they may differ; 0 skips none.",
+    )
+    panel.fields["loras"] = gr.Dropdown(
+        [], value=[], multiselect=True, max_choices=MAX_LORAS, label="LoRAs", visible=False,
+        info="Small weights over the model's own, from the studio's folder.",
+    )
+    panel.fields["lora_weight"] = gr.Slider(-2, 2, value=1, step=0.05, label="LoRA weight", visible=False)
+
+
+def limits(panel: Panel, spec: ModelSpec, loras: Sequence[str]) -> dict[Any, Any]:
+    """Updates for a model: what it does not know goes back to its usual value, and out of sight.
+
+    Args:
+        loras: names there are to choose from.
+    """
+    shown = _known(spec) if loras else _known(spec) - {"loras", "lora_weight"}
+    updates = {
+        panel.fields[name]: gr.update(visible=name in shown, value=value)
+        for name, value in USUAL.items() if name in panel.fields
+    }
+    if "loras" in panel.fields:
+        choices = list(loras) if "loras" in shown else []
+        updates[panel.fields["loras"]] = gr.update(visible=bool(choices), choices=choices, value=[])
+    return updates
+
+
+def with_speed(
+    request: GenerationRequest, values: Mapping[str, Any], lora_file: Callable[[Any], Path]
+) -> GenerationRequest:
+    """The request with what `values` say of these fields; absent ones keep their defaults.
+
+    Args:
+        lora_file: the file of a LoRA by its name. Raises InvalidRequest for other names.
+    Raises:
+        InvalidRequest: as `lora_file`, or a list of LoRAs that is none.
+    """
+    given = {name: USUAL[name] if values.get(name) is None else values[name] for name in USUAL}
+    if not isinstance(given["loras"], (list, tuple)):
+        raise InvalidRequest("lora", repr(given["loras"])[:60], "a list of names")
+    loras = tuple(Lora(lora_file(name), given["lora_weight"]) for name in given["loras"])
+    return replace(
+        request, preset=given["preset"], guidance_until=given["guidance_until"], step_cache=given["step_cache"],
+        loras=loras,
+    )
+
+
+def from_page(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The page's values: its sliders always have some, and those of steps and guidance are not for preset fast."""
+    if values.get("preset") != "fast":
+        return values
+    return {**values, "num_inference_steps": None, "guidance_scale": None}
+
+
+def _known(spec: ModelSpec) -> set[str]:
+    has = {
+        "preset": spec.fast is not None, "guidance_until": spec.guidance_can_end and spec.guidance_scale > 1,
+        "step_cache": spec.takes_step_cache, "loras": spec.takes_loras, "lora_weight": spec.takes_loras,
+    }
+    return {name for name, known in has.items() if known}
