@@ -22,6 +22,6 @@ def file_of(name: Any, folder: Path) -> Path:
     """The file of a LoRA. Raises InvalidRequest for anything that `names` does not list."""
     known = names(folder)
     if not isinstance(name, str) or name not in known:
-        needed = "one of " + ", ".join(known[:20]) if known else f"none: there are no {_ENDING} files in the LoRA folder"
+        needed = "one of " + ", ".join(known[:20]) if known else f"none: no {_ENDING} files are in the LoRA folder"
         raise InvalidRequest("lora", repr(name)[:60], needed)
     return folder / f"{name}{_ENDING}"
