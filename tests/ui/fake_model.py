@@ -1,6 +1,7 @@
 """A fast fake model for page tests: real queue, worker, writer and files; a drawn dot instead of a network.
 
-Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "for ages" minutes, "explode" fails
+Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "for ages" minutes,
+"explode" fails
 while running, "stranger" makes a bad likeness. It speaks: a tone in syllables, at 16 kHz.
 """
 

@@ -254,9 +254,13 @@ def _form(one: CastTab) -> None:
     one.editing = gr.Textbox("", visible="hidden", show_label=False)
     with gr.Group(elem_classes="character"):
         one.name = gr.Textbox(
-            label="Name", placeholder="Mia", max_lines=1, info="One word. In a prompt, written like this, it brings them in.",
+            label="Name", placeholder="Mia", max_lines=1,
+            info="One word. In a prompt, written like this, it brings them in.",
         )
-        html(f"<p><b>Face pictures</b> up to {MAX_FACES}, one person on each</p>", elem_classes=["field-head", "padded"])
+        html(
+            f"<p><b>Face pictures</b> up to {MAX_FACES}, one person on each</p>",
+            elem_classes=["field-head", "padded"],
+        )
         one.faces = raw(gr.Gallery(
             label="Face pictures", show_label=False, file_types=["image"], type="filepath", interactive=True, columns=4,
             fit_columns=False, height=150, object_fit="cover", sources=["upload", "webcam", "clipboard"], buttons=[],
