@@ -55,7 +55,8 @@ def test_found_opened_used_again_and_deleted(visit: Any, size: str) -> None:
         page.locator("#gallery-detail").get_by_text("Download").click()
     assert download.value.suggested_filename.startswith("a-lighthouse")
     page.get_by_role("button", name="Use these settings").click()
-    page.wait_for_function(SOME_TEXT, arg=["#tab-text .prompt textarea", prompt])
+    page.wait_for_selector('button[role="tab"][aria-selected="true"]:has-text("Text"):visible')
+    assert page.locator("#tab-text .prompt textarea").input_value() == prompt
     go(page, "Gallery")
     page.get_by_role("button", name="Delete", exact=True).click()
     page.locator(".sure").get_by_role("button", name="Delete").click()
@@ -124,7 +125,7 @@ def test_somebody_joins_the_cast_is_called_by_name_and_leaves(
     page.wait_for_function(SOME_TEXT, arg=[".card.finished .asked", f"{name} waves at the beach"], timeout=60_000)
     assert f"{name} is from your cast" in page.locator(".card.finished").inner_text()
     go(page, "Cast")
-    page.wait_for_function(SOME_TEXT, arg=[".person", "83\u00a0% like the pictures"])
+    page.wait_for_selector(f".person:has-text('{name}'):has-text('83\u00a0% like the pictures')")
     card.locator("summary").click()
     card.get_by_role("button", name=f"Remove {name}").click()
     page.wait_for_function(SOME_TEXT, arg=["#cast-told", f"{name} is gone"])

@@ -75,7 +75,7 @@ def panel(tab: GalleryTab | CastTab, mode: str) -> Any:
 def test_an_empty_gallery_says_what_to_do(tab: GalleryTab) -> None:
     updates = tab.on_look("", "videos", 24, None)
     assert "Make one on the Text, Image or Reference tab" in updates[tab.tiles]
-    assert "Nothing was found" in tab.on_search("dog", "videos")[tab.tiles]
+    assert "Nothing was found" in tab.on_look("dog", "videos", 24, None)[tab.tiles]
 
 
 def test_tiles_and_one_result(tab: GalleryTab, services: Services) -> None:

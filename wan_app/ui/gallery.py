@@ -91,7 +91,7 @@ class GalleryTab:
     # --- looking ------------------------------------------------------------------------------
 
     def on_look(self, words: Any, show: Any, count: Any, opened: Any) -> Updates:
-        """The tab is opened: the tiles, and what was open before the page was loaded anew.
+        """The tab is opened, or something else is looked for: the tiles, and what was open before a reload.
 
         What is in sight already (`_UNSEEN`) stays as it is: somebody may be about to delete it.
         """
@@ -100,10 +100,6 @@ class GalleryTab:
             return updates | self._opened(self._kept(job_of(opened)))
         except WanAppError:
             return updates
-
-    def on_search(self, words: Any, show: Any) -> Updates:
-        """Other words, other kinds: from the beginning."""
-        return self._tiles(words, show, _PAGE) | {self.told: ""}
 
     def on_act(self, event: gr.EventData, words: Any, show: Any, count: Any) -> Updates:
         """Something was pressed among the tiles."""
@@ -279,9 +275,9 @@ def wire(one: GalleryTab, page: Page, secret: str, quiet: dict[str, Any]) -> Non
     one.page = page
     one.open_job = gr.BrowserState({"job": None}, storage_key="wan-app-gallery", secret=secret)
     looks, opened, all_of_it = one.looks(), one.open_job, one.outputs()
-    one.tab.select(one.on_look, [*looks, opened], all_of_it, js=_UNSEEN, **quiet)
+    # One event, so that what was asked for last is what is shown. A paste is a change, but no input to Gradio.
     gr.on(
-        [one.words.input, one.show.input], one.on_search, [one.words, one.show], one.tile_outputs(),
+        [one.tab.select, one.words.change, one.show.input], one.on_look, [*looks, opened], all_of_it, js=_UNSEEN,
         trigger_mode="always_last", **quiet,
     )
     one.tiles.click(one.on_act, looks, all_of_it, **quiet)
