@@ -158,7 +158,7 @@ CLIPS: dict[str, Clip] = {
     "handheld": Clip("photograph, swaying and shaking, with grain, 832x480", handheld),
     "still": Clip("a photograph standing still, 832x480", partial(pan, "groot.jpeg")),
     "dark": Clip("a night shot with sensor noise, 832x480", dark),
-    "texture": Clip("busy texture, slow pan, 832x480", texture, limits=("story",)),
+    "texture": Clip("busy texture, slow pan, 832x480", texture, limits=("story", "screenshot")),
     "fast-pan": Clip("photograph, 20 pixels a frame, 1280x720", partial(pan, "tower.jpg", size=(1280, 720), step=20.0)),
     "720p": Clip("photograph, slow pan, 1280x720", partial(pan, "cheetah.jpg", size=(1280, 720), step=2.0)),
     "vertical": Clip("photograph, zoom, 480x832", partial(pan, "tower.jpg", size=(480, 832), zoom=0.003)),

@@ -67,9 +67,10 @@ class Results:
         wrong = sum(cell.wrong for cell in self.cells.values())
         least = min(self.quality.values(), key=lambda one: one.least_psnr)
         return (
-            f"{recovered} of {every} recovered; {wrong or 'never'} a wrong id; at least {least.least_psnr:.1f} dB and SSIM "
-            f"{min(one.ssim for one in self.quality.values()):.3f}; {self.single.ours + self.moving.ours} false "
-            f"positives in {self.single.read} frames and {self.moving.read} clips."
+            f"{recovered} of {every} recovered; {wrong or 'never'} a wrong id; at least {least.least_psnr:.1f} dB "
+            f"and SSIM {min(one.ssim for one in self.quality.values()):.3f}; "
+            f"{self.single.ours + self.moving.ours} false positives in {self.single.read} frames and "
+            f"{self.moving.read} clips."
         )
 
 
@@ -104,7 +105,8 @@ def _cell(cell: Cell) -> str:
 def _quality(results: Results) -> list[str]:
     lines = [
         "## What it costs", "",
-        "| clip | what | PSNR | lowest | lowest SSIM | ms a frame, least | more kbit/s |", "|---|---|---|---|---|---|---|",
+        "| clip | what | PSNR | lowest | lowest SSIM | ms a frame, least | more kbit/s |",
+        "|---|---|---|---|---|---|---|",
     ]
     for clip, one in results.quality.items():
         lines.append(

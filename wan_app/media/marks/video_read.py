@@ -2,9 +2,10 @@
 
     frames -> residuals -> (at its own size? | search of scales) -> refined -> carriers -> payload
 
-Plain resizing needs no search, as carriers are counted by the frame's short side. Everything is measured
-in z, the height of the pilots' correlation peak over its noise: marks reach 18 at most, unmarked files
-about 5 where every scale was tried.
+Plain resizing needs no search, as carriers are counted by the frame's short side. Cutting out, black bars, a
+player's window: all are one scale for both sides, found like squashing by trying every one. Everything is
+measured in z, the height of the pilots' correlation peak over its noise: a perfect mark has 18, noise about 5
+where one scale was tried and 6 where all were.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _WORTH, _CERTAIN = 4.5, 7.5
 _EXPECTED = 4.5
 _CLEARLY = 0.2
 # Scales of the mark over that of the frame: shrunk into a larger picture, up to cut out to a half.
-_SCALES = np.exp(np.arange(np.log(0.4), np.log(2.1), 0.005))
-_SQUASHED = _SCALES[(_SCALES > 0.6) & (_SCALES < 1.7)]
+_SCALES = np.exp(np.arange(np.log(0.4), np.log(2.1), 0.005)).tolist()
+_LEAST_TILE = 1.8 * HIGHEST  # pixels
 # Signs of x and y, and whether they are exchanged: all ways to mirror a picture and turn it by quarters.
 Way = tuple[int, int, bool]
 _WAYS: tuple[Way, ...] = tuple((x, y, turned) for turned in (False, True) for x in (1, -1) for y in (1, -1))
@@ -88,17 +89,18 @@ def read_video_mark(
     if reading is None or reading.frames < residuals.frames:
         reading = _look(residuals, keys)
     if search and reading.strength < _CERTAIN and reading.state != "ours":
-        searched = _look(residuals, keys, _every_scale())
+        searched = _look(residuals, keys, _every_scale(min(residuals.groups[0].shape) / TILES))
         reading = searched if searched.strength > reading.strength else reading
     return reading
 
 
-def _every_scale() -> list[tuple[float, float]]:
-    """Cut out or put into a larger frame; or squashed along one side, the other being whole."""
-    return [
-        *((scale, scale) for scale in _SCALES), *((scale, 1.0) for scale in _SQUASHED),
-        *((1.0, scale) for scale in _SQUASHED),
-    ]
+def _every_scale(tile: float) -> list[tuple[float, float]]:
+    """Cut out or put into a larger frame; or squashed along one side, the other being whole. None so small
+    that waves were shorter than two pixels, which look like others."""
+    scales = [scale for scale in _SCALES if scale * tile >= _LEAST_TILE]
+    squashed = [scale for scale in scales if 0.6 < scale < 1.7]
+    return [(1.0, 1.0), *((one, one) for one in scales), *((one, 1.0) for one in squashed),
+            *((1.0, one) for one in squashed)]
 
 
 def _look(
