@@ -170,6 +170,45 @@ def test_whoever_did_not_come_through_the_gate_gets_nothing(page: Page, services
     assert services.submitted == []
 
 
+def test_a_click_whose_answer_was_lost_is_taken_up(page: Page, services: RememberingServices) -> None:
+    """The browser knows the job before it; that one has ended, and another is in the making."""
+    request = GenerationRequest(mode="text", prompt="p")
+    services.put(request, owner=MINE.owner, state="cancelled")
+    services.jobs_by_id["job-0"] = replace(services.jobs_by_id["job-1"], id="job-0")
+    services.put(request, owner=MINE.owner)
+    updates = page.on_load({"job": "job-0"}, None, None, None)
+    assert updates[page.session] == ME and "card running" in updates[page.stage.card]
+    services.jobs_by_id.pop("job-1")
+    updates = page.on_load({"job": "job-0"}, None, None, None)
+    assert updates[page.session] == {"job": "job-0"} and "card cancelled" in updates[page.stage.card]
+    services.put(request, owner=MINE.owner)
+    assert page.on_load({"job": "deleted"}, None, None, None)[page.session] == ME
+
+
+def test_a_reload_says_that_pictures_are_to_be_given_again(page: Page) -> None:
+    panel = page.panels[2]
+    form = {"model": "pocket", "prompt": "p"}
+    assert "again" not in page.on_load(None, None, None, form)[panel.notice]
+    assert "Give pictures and recordings again" in page.on_load(None, None, None, {**form, "given": True})[panel.notice]
+    assert "again" not in page.on_load(None, None, None, {**form, "given": "x"})[panel.notice]
+
+
+def test_a_reload_brings_advanced_back_as_far_as_the_model_knows_it(page: Page, services: RememberingServices) -> None:
+    panel = page.panels[0]
+    fields = panel.fields
+    form = {"model": "wan2.1-t2v-14b", "preset": "fast", "guidance_until": 0.5, "step_cache": 0.04, "loras": ["gone"],
+            "lora_weight": "x", "soundtrack_mode": "replace"}
+    updates = page.on_load(None, form, None, None)
+    assert updates[fields["preset"]]["value"] == "fast" and updates[fields["guidance_until"]]["value"] == 0.5
+    assert updates[fields["step_cache"]]["value"] == 0.04 and updates[fields["soundtrack_mode"]] == "replace"
+    assert updates[fields["loras"]]["value"] == [] and updates[fields["lora_weight"]]["value"] == 1.0
+    plain = page.on_load(None, {**form, "model": "pocket", "soundtrack_mode": ["x"]}, None, None)
+    assert plain[fields["preset"]]["value"] == "quality" and plain[fields["guidance_until"]]["value"] == 1.0
+    assert fields["soundtrack_mode"] not in plain
+    odd = page.on_load(None, {**form, "preset": ["fast"], "guidance_until": 7, "step_cache": "x"}, None, None)
+    assert [odd[fields[name]]["value"] for name in ("preset", "guidance_until", "step_cache")] == ["quality", 1.0, 0.0]
+
+
 def test_a_reload_finds_the_job_and_the_form(page: Page, services: RememberingServices) -> None:
     services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner)
     form = {"prompt": "typed", "model": "pocket", "size": "96x160", "seconds": 4, "num_inference_steps": 9, "seed": 3}

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import gradio as gr
 
 from wan_app.errors import InvalidRequest, JobNotFound, WanAppError
+from wan_app.types import SoundtrackMode
 from wan_app.ui import about, card, examples, speed
 from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.files import file_url
 from wan_app.ui.form import build_request
-from wan_app.ui.panel import Catalogue, Panel
+from wan_app.ui.panel import GIVEN, Catalogue, Panel
 from wan_app.ui.reference import slot_head
 from wan_app.ui.session import job_of, who
 from wan_app.ui.stage import Stage
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Updates = dict[Any, Any]
+_GIVE_AGAIN = (
+    '<p class="about again" role="status"><b>Give pictures and recordings again.</b> A browser does not keep them over '
+    "a reload. People of the Cast come back by their names in the prompt.</p>"
+)
 
 
 @dataclass(kw_only=True)
@@ -121,14 +126,21 @@ class Page:
         for panel, form in zip(self.panels, forms):
             shown |= self.restore(panel, form)
         try:
-            job = self._job(session) if job_of(session) else self._living()
-        except JobNotFound:
-            return shown
+            job = self._stage_at_load(session)
         except WanAppError as error:
             return shown | self._stage(card.failed_with(error), live=True)
         if job is None:
             return shown
         return shown | self.stage_of(job)
+
+    def _stage_at_load(self, session: Any) -> JobView | None:
+        """The job that was on the stage; if it has ended, one that is in the making: a connection that broke off may
+        have swallowed the answer to its Generate."""
+        try:
+            job = self._job(session) if job_of(session) else None
+        except JobNotFound:
+            job = None
+        return job if job and not job.ended else self._living() or job
 
     def on_last_frame(self, session: Any) -> Updates:
         """The last frame of the video on the stage becomes the first picture of the Image tab."""
@@ -315,6 +327,9 @@ class Page:
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
         updates |= speed.limits(panel, spec, self.services.loras())
+        speed.restored(panel, updates, known)
+        if known.get("soundtrack_mode") not in get_args(SoundtrackMode):
+            known.pop("soundtrack_mode", None)
         scales = {
             "num_inference_steps": (spec.num_inference_steps, spec.max_inference_steps),
             "guidance_scale": (spec.guidance_scale, spec.max_guidance_scale),
@@ -324,6 +339,8 @@ class Page:
             sensible = isinstance(value, (int, float)) and 1 <= value <= top
             updates[panel.fields[name]] = _scale(value if sensible else usual, top)
         updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode), value=model)
+        if form.get(GIVEN) is True:
+            updates[panel.notice] += _GIVE_AGAIN
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
     def _play_example(self, panel: Panel, one: examples.Example) -> Updates:

@@ -37,7 +37,8 @@ from wan_app.ui.consent import People
 from wan_app.ui.faults import tamed
 from wan_app.ui.handlers import Page
 from wan_app.ui.hear import Hearing
-from wan_app.ui.panel import Catalogue, Panel
+from wan_app.ui.pages import Pages
+from wan_app.ui.panel import GIVEN, Catalogue, Panel
 from wan_app.ui.parts import html
 from wan_app.ui.session import who
 from wan_app.ui.sharing import SharingTab
@@ -120,6 +121,8 @@ def mounted(demo: gr.Blocks, settings: Settings) -> FastAPI:
     )
     # `Blocks.close` ends the streams of this one.
     demo.app = next(route.app for route in outer.routes if isinstance(route, Mount))
+    demo.app.state_holder = Pages()
+    demo.app.state_holder.set_blocks(demo)
     return outer
 
 
@@ -231,11 +234,13 @@ def _keep(panel: Panel) -> Any:
     """Store the form in the browser as it is typed, without asking the server."""
     kept = gr.BrowserState(None, storage_key=f"wan-app-{panel.mode}", secret=_BROWSER_SECRET)
     names, parts = ", ".join(panel.kept), list(panel.kept.values())
+    uploads = [panel.fields[name] for name in panel.uploads]
     # A paste is a change but no input to Gradio's text boxes; the click is for whatever else slips by.
     typed = [panel.kept[name].change for name in ("prompt", "negative_prompt", "say") if name in panel.kept]
     gr.on(
-        [*(one.input for one in parts), *typed, panel.generate.click], None, parts, kept,
-        api_visibility="private", js=f"({names}) => ({{{names}}})",
+        [*(one.input for one in parts), *typed, *(one.upload for one in uploads), panel.generate.click], None,
+        [*parts, *uploads], kept, api_visibility="private",
+        js=f"({names}, ...files) => ({{{names}, {GIVEN}: files.some((one) => one && one.length !== 0)}})",
     )
     return kept
 

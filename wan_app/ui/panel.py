@@ -18,11 +18,13 @@ from wan_app.ui.parts import html, recording
 from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
 
 # What a reload brings back, where a tab has it. Pictures and recordings are left out: a browser's
-# storage is no place for faces and voices.
+# storage is no place for faces and voices, nor is an address under which the server would give them out
+# again; people of the cast come back by their names in the prompt. That something was there is kept.
 KEPT = (
     "prompt", "negative_prompt", "say", "model", "size", "seconds", "random_seed", "seed", "num_inference_steps",
-    "guidance_scale",
+    "guidance_scale", "soundtrack_mode", *speed.USUAL,
 )
+GIVEN = "given"
 # Puts a name of the cast into the prompt above, and marks those that stand in it.
 _CHIPS = (Path(__file__).resolve().parent / "chips.js").read_text(encoding="utf-8")
 _UPLOADS = ("image", "last_image", "soundtrack")

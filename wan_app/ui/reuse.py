@@ -69,7 +69,10 @@ def _form(request: GenerationRequest, seed: int | None) -> dict[str, Any]:
         "prompt": request.prompt, "negative_prompt": request.negative_prompt, "say": request.say,
         "model": request.model, "size": f"{request.width}x{request.height}", "seconds": request.seconds,
         "random_seed": seed is None, "seed": seed or 0, "num_inference_steps": request.num_inference_steps,
-        "guidance_scale": request.guidance_scale,
+        "guidance_scale": request.guidance_scale, "soundtrack_mode": request.soundtrack_mode,
+        "preset": request.preset, "guidance_until": request.guidance_until, "step_cache": request.step_cache,
+        "loras": [one.file.stem for one in request.loras],
+        "lora_weight": request.loras[0].weight if request.loras else 1.0,
     }
 
 

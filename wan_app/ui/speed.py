@@ -60,6 +60,23 @@ def limits(panel: Panel, spec: ModelSpec, loras: Sequence[str]) -> dict[Any, Any
     return updates
 
 
+def restored(panel: Panel, updates: dict[Any, Any], form: dict[str, Any]) -> None:
+    """Put what a stored form says of these fields into the updates of `limits`, as far as its model knows them;
+    it is taken out of the form."""
+    for name in USUAL:
+        value, update = form.pop(name, None), updates.get(panel.fields.get(name), {})
+        if update.get("visible") and _sensible(name, value, update.get("choices", ()), panel.fields[name]):
+            update["value"] = value
+
+
+def _sensible(name: str, value: Any, choices: Sequence[str], part: Any) -> bool:
+    if name == "preset":
+        return value in ("quality", "fast")
+    if name == "loras":
+        return isinstance(value, list) and len(value) <= MAX_LORAS and all(one in choices for one in value)
+    return isinstance(value, (int, float)) and part.minimum <= value <= part.maximum
+
+
 def with_speed(
     request: GenerationRequest, values: Mapping[str, Any], lora_file: Callable[[Any], Path]
 ) -> GenerationRequest:
