@@ -414,7 +414,7 @@ def test_the_first_download_pins_its_commit(hub: FakeHub, settings: Settings) ->
 
 
 def test_a_download_that_failed_pins_nothing(hub: FakeHub, settings: Settings) -> None:
-    hub.faults[SHARD] = [CUT] * 50
+    hub.faults[SHARD], hub.after = [CUT] * 50, 0
     with pytest.raises(ModelUnavailable):
         download(MODEL, settings, Recorder(), HASTE)
     assert pins.pinned(REPOSITORY, settings) is None

@@ -79,7 +79,10 @@ def test_a_killed_download_goes_on_at_the_byte(hub: FakeHub, tmp_path: Path) -> 
     assert next(row["available"] for row in json.loads(out) if row["id"] == MODEL)
 
 
-def test_ctrl_c_stops_at_once_while_the_line_hangs(hub: FakeHub, tmp_path: Path) -> None:
+def test_ctrl_c_stops_at_once_while_the_line_hangs(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "60")
     hub.faults["vae/diffusion_pytorch_model.safetensors"] = [STALL]
     with running(hub, tmp_path, "download", MODEL) as process:
         wait_for_bytes(process, tmp_path, hub.after)
@@ -87,8 +90,8 @@ def test_ctrl_c_stops_at_once_while_the_line_hangs(hub: FakeHub, tmp_path: Path)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-        # The last second or so is Python's own end, on a busy machine.
-        assert time.monotonic() - started < 4
+        # The line would hang for a minute. The last seconds are Python's own end, on a busy machine.
+        assert time.monotonic() - started < 15
     assert (process.returncode, out, err) == (130, "", "Cancelled; the same command goes on with it\n")
 
 

@@ -89,16 +89,17 @@ def unpacked(latents: torch.Tensor, numbers: Numbers, vae: Any) -> torch.Tensor:
 def fit_tiles(vae: Any, latents: torch.Tensor) -> None:
     """Set the way between tiles so that none is a single latent wide: those the decoder cannot mirror at an edge.
 
-    Diffusers' own way of 448 pixels leaves such a rest for 480, for one. A latent less does not.
+    Diffusers' own way of 448 pixels leaves such a rest for 480, for one; a little less does not.
 
     Args:
         latents: (1, C, F, h, w) that are to be decoded.
     """
     cell = vae.spatial_compression_ratio
     for name, length in zip(("height", "width"), latents.shape[-2:]):
-        # Tiles overlap by an eighth.
-        stride = max(2, getattr(vae, f"tile_sample_min_{name}") // cell * 7 // 8)
-        stride -= length % stride == 1
+        tile = getattr(vae, f"tile_sample_min_{name}") // cell
+        # Tiles overlap by an eighth or a little more; side by side only where nothing else is left.
+        ways = (*range(max(2, tile * 7 // 8), 1, -1), tile)
+        stride = next((way for way in ways if length % way != 1), tile)
         setattr(vae, f"tile_sample_stride_{name}", stride * cell)
 
 
