@@ -107,7 +107,7 @@ ATTACKS: dict[str, Attack] = {
         "-vf", f"fps=12,{_scaled(.5, .5)},split[a][b];[a]palettegen[p];[b][p]paletteuse", "gif"),)),
     "screenshot": Attack("one frame as JPEG", ((
         "-vf", "select=eq(n\\,{half})", "-frames:v", "1", "-q:v", "4", "jpg"),)),
-    "keep-50": Attack("crop, 50 % of each side kept", (h264(23, _cropped(.5)),), limit=True),
+    "keep-50": Attack("crop, 50 % of each side kept", (h264(23, _cropped(.5)),)),
     "rotate-3": Attack("rotated by 3 degrees", (h264(23, "rotate=3*PI/180"),), limit=True),
     "tiny": Attack("short side 128 at CRF 28", (h264(28, _SHORT.format(128)),), limit=True),
     "ruined": Attack("H.264 CRF 38", (h264(38),), limit=True),
