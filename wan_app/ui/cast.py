@@ -258,8 +258,8 @@ def _form(one: CastTab) -> None:
             info="One word. In a prompt, written like this, it brings them in.",
         )
         html(
-            f"<p><b>Face pictures</b> up to {MAX_FACES}, one person on each</p>",
-            elem_classes=["field-head", "padded"],
+            f"<div class='padded'><p><b>Face pictures</b> up to {MAX_FACES}, one person on each</p></div>",
+            elem_classes="field-head",
         )
         one.faces = raw(gr.Gallery(
             label="Face pictures", show_label=False, file_types=["image"], type="filepath", interactive=True, columns=4,

@@ -31,11 +31,8 @@ element.addEventListener('click', (event) => {
   }
   current = tile ? tile.dataset.job : act === 'compare' ? '' : current;
   all('.tile', (one) => one.classList.toggle('current', one.dataset.job === current));
+  // Where it is shown comes into sight once it is there (detail.js).
+  const place = document.getElementById('gallery-detail');
+  if (place && (act === 'open' || act === 'compare')) place.dataset.wanted = 'yes';
   trigger('click', {act, jobs: tile ? [tile.dataset.job] : ticked()});
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  if (act === 'open' || act === 'compare') setTimeout(() => {
-    const place = document.getElementById('gallery-detail');
-    if (place && place.getBoundingClientRect().top < 0 || window.innerWidth <= 820)
-      place.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
-  }, 250);
 });

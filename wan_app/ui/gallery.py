@@ -259,7 +259,7 @@ def build() -> GalleryTab:
                 one.space = html("", elem_id="space")
                 _limit(one)
             with gr.Column(scale=6, min_width=280, elem_id="gallery-detail"):
-                one.detail = html("", visible=False, js_on_load=_BOTH, elem_id="detail")
+                one.detail = html("", visible=False, js_on_load=_script("detail.js"), elem_id="detail")
                 _actions(one)
                 one.facts = html("")
         one.count = gr.State(_PAGE)
@@ -316,12 +316,6 @@ def _limit(one: GalleryTab) -> None:
 
 
 _UNSEEN = "(words, show, count, opened) => [words, show, count, document.querySelector('.detail') ? null : opened]"
-_BOTH = """
-element.addEventListener('click', (event) => {
-  if (!event.target.closest('[data-act="both"]')) return;
-  element.querySelectorAll('video').forEach((video) => { video.currentTime = 0; video.play(); });
-});
-"""
 
 
 def _script(name: str) -> str:

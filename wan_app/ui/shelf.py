@@ -20,6 +20,8 @@ _WAVE = (
     '<svg class="wave" viewBox="0 0 48 48" aria-hidden="true"><path d="M8 21v6M16 14v20M24 8v32M32 15v18M40 20v8"/>'
     "</svg>"
 )
+# Of no use in a comparison.
+_ALWAYS_OTHER = ("File", "Watermark", "Made", "Job", "It took")
 _EMPTY = {
     "videos": (
         "Nothing here yet",
@@ -67,7 +69,7 @@ def compared(first: Kept, second: Kept) -> str:
     """Two results side by side, and where their settings differ."""
     players = "".join(_half(one) for one in (first, second))
     known = [dict(facts(one)) for one in (first, second)]
-    names = list(dict.fromkeys((*known[0], *known[1])))
+    names = [name for name in dict.fromkeys((*known[0], *known[1])) if name not in _ALWAYS_OTHER]
     rows = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(known[0].get(name, '–'))}</td>"
         f"<td>{escape(known[1].get(name, '–'))}</td></tr>"
