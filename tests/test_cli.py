@@ -162,7 +162,7 @@ def test_generate_prints_the_result_as_json(fake, capsys, tmp_path):
     result = json.loads(printed)
     assert code == 0 and err == ""
     assert set(result) == {"file", "model", "mode", "seed", "width", "height", "num_frames", "fps", "seconds",
-                           "audio", "similarity", "notes", "timings", "watermark_id", "consent_id"}
+                           "audio", "similarity", "notes", "timings", "watermark_id", "consent_id", "checks"}
     assert (result["file"], result["seed"], result["mode"]) == (str(out), 3, "text")
     assert out.read_bytes()[4:8] == b"ftyp"
     code, printed, _ = run(capsys, "jobs", "--json")

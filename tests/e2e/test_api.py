@@ -213,12 +213,18 @@ def test_a_raw_post_cannot_skip_consent(studio: Any, picture: Path) -> None:
         assert 'data-field="consent"' in press(studio, "reference", **given, **{label: consent})
 
 
+def image_call(studio: Any, picture: Any) -> list[Any]:
+    """The arguments of `/image_to_video` in order: a prompt, a picture, and nothing for all the others."""
+    info = httpx.get(studio.url + "gradio_api/info").json()["named_endpoints"]["/image_to_video"]
+    return ["x", picture] + [None] * (len(info["parameters"]) - 2)
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "../../../etc/passwd"])
 @pytest.mark.parametrize("meta", [True, False])
 def test_a_path_of_the_server_is_never_read(studio: Any, path: str, meta: bool) -> None:
     given = {"path": path} | ({"meta": {"_type": "gradio.FileData"}} if meta else {})
     answer = httpx.post(
-        studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 13}
+        studio.url + "gradio_api/call/image_to_video", json={"data": image_call(studio, given)}
     )
     if meta:
         assert answer.status_code == 400 and "not uploaded by you" in answer.text
@@ -233,7 +239,7 @@ def test_even_a_good_picture_of_the_server_is_refused(studio: Any, picture: Path
     said = press(studio, "image", **{"Prompt": "x", "First picture": {"path": str(picture)}})
     assert 'data-field="image"' in said and "not uploaded" in said
     given = {"path": str(picture), "meta": {"_type": "gradio.FileData"}}
-    answer = httpx.post(studio.url + "gradio_api/call/image_to_video", json={"data": ["x", given] + [None] * 13})
+    answer = httpx.post(studio.url + "gradio_api/call/image_to_video", json={"data": image_call(studio, given)})
     assert answer.status_code == 400 and "not uploaded by you" in answer.text
 
 
