@@ -185,6 +185,14 @@ def test_a_click_whose_answer_was_lost_is_taken_up(page: Page, services: Remembe
     assert page.on_load({"job": "deleted"}, None, None, None)[page.session] == ME
 
 
+def test_a_click_whose_answer_was_lost_and_that_is_done_by_now(page: Page, services: RememberingServices) -> None:
+    services.put(GenerationRequest(mode="text", prompt="p"), owner=MINE.owner, state="cancelled")
+    services.jobs_by_id = {"job-0": replace(services.jobs_by_id["job-1"], id="job-0"), **services.jobs_by_id}
+    assert page.on_load({"job": "job-0"}, None, None, None)[page.session] == {"job": "job-0"}
+    assert page.on_load({"job": "job-0", "asked": True}, None, None, None)[page.session] == ME
+    assert page.on_load({"asked": True}, None, None, None)[page.session] == ME
+
+
 def test_a_reload_says_that_pictures_are_to_be_given_again(page: Page) -> None:
     panel = page.panels[2]
     form = {"model": "pocket", "prompt": "p"}

@@ -18,7 +18,7 @@ from wan_app.ui.files import file_url
 from wan_app.ui.form import build_request
 from wan_app.ui.panel import GIVEN, Catalogue, Panel
 from wan_app.ui.reference import slot_head
-from wan_app.ui.session import job_of, who
+from wan_app.ui.session import asked_for, job_of, who
 from wan_app.ui.stage import Stage
 from wan_app.ui.words import length_range, readout, shape_choices
 
@@ -134,13 +134,19 @@ class Page:
         return shown | self.stage_of(job)
 
     def _stage_at_load(self, session: Any) -> JobView | None:
-        """The job that was on the stage; if it has ended, one that is in the making: a connection that broke off may
-        have swallowed the answer to its Generate."""
+        """The job that was on the stage; if it has ended, one that is in the making. Where a connection that broke off
+        swallowed the answer to a Generate, the newest."""
         try:
             job = self._job(session) if job_of(session) else None
         except JobNotFound:
             job = None
-        return job if job and not job.ended else self._living() or job
+        if job and not job.ended:
+            return job
+        found = self._living()
+        if not found and asked_for(session):
+            mine = reversed(self.services.jobs(owner=who().owner))
+            found = next((one for one in mine if not one.request.sound_only), None)
+        return found or job
 
     def on_last_frame(self, session: Any) -> Updates:
         """The last frame of the video on the stage becomes the first picture of the Image tab."""

@@ -40,7 +40,7 @@ from wan_app.ui.hear import Hearing
 from wan_app.ui.pages import Pages
 from wan_app.ui.panel import GIVEN, Catalogue, Panel
 from wan_app.ui.parts import html
-from wan_app.ui.session import who
+from wan_app.ui.session import ASKING, who
 from wan_app.ui.sharing import SharingTab
 from wan_app.ui.waiting import Waiting
 
@@ -132,6 +132,7 @@ def _wire(page: Page, demo: gr.Blocks) -> None:
     page.timer.tick(page.on_tick, session, shown, trigger_mode="once", **_QUIET)
     _wire_voices(page, demo)
     _wire_waiting(page, demo)
+    page.stage.again.click(None, session, session, js=ASKING, api_visibility="private")
     page.stage.again.click(page.on_again, session, [session, *shown], **_QUIET)
     page.stage.last_frame.click(page.on_last_frame, session, page.last_frame_outputs(), **_QUIET)
     loaded = demo.load(page.on_load, [session, *forms], page.load_outputs(), preprocess=False, **_QUIET)
@@ -143,6 +144,7 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     fields, session, shown = panel.fields, page.session, page.stage_outputs()
     shape = [fields["model"], fields["size"], fields["seconds"]]
     hidden = [fields[name] for name in panel.uploads if name not in ("image", "soundtrack", "faces1")]
+    panel.generate.click(None, session, session, js=ASKING, api_visibility="private")
     panel.generate.click(
         page.on_generate(panel), list(fields.values()), [session, *shown], preprocess=False, **_QUIET
     )

@@ -49,6 +49,15 @@ def job_of(stored: Any) -> str:
     return job_id if isinstance(job_id, str) else ""
 
 
+def asked_for(stored: Any) -> bool:
+    """Whether the browser asked for a job and had no answer yet when it wrote this down."""
+    return isinstance(stored, dict) and stored.get("asked") is True
+
+
+# What the browser writes down as it asks; the answer writes it over.
+ASKING = "(session) => ({...session, asked: true})"
+
+
 def _scope() -> dict[str, Any]:
     """The ASGI scope of the request behind the event: Gradio carries it along into its queue."""
     request = LocalContext.request.get(None)
