@@ -133,7 +133,8 @@ def test_sound_is_heard(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     heard = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.float32)
     spectrum = np.abs(np.fft.rfft(heard[:48_000]))
     assert abs(int(spectrum.argmax()) - 440) <= 2
-    assert heard[4_800:43_200].std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
+    # The mark turns a pure tone by up to 1.1 dB (60 keys tried): .75 to 1.25 still sees a wrong scale.
+    assert heard[4_800:43_200].std() == pytest.approx(0.5 / 2**0.5, rel=0.25)
 
 
 def test_frames_are_taken_one_at_a_time(tmp_path: Path, marks: Marks) -> None:
