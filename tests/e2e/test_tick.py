@@ -71,6 +71,31 @@ def test_an_example_asks_too(visit: Any) -> None:
     page.wait_for_function(f"() => !({TICKED})()")
 
 
+def test_a_face_that_comes_without_an_upload_is_named_and_asked_for(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Reference").click()
+    page.wait_for_function(SAYS, arg="nobody yet")
+    visible(page, ".consent input").check()
+    page.get_by_role("button", name="Face alone").click()
+    page.wait_for_function(SAYS, arg="character1 (a picture)")
+    page.wait_for_function(f"() => !({TICKED})()")
+    visible(page, ".consent input").check()
+    visible(page, "button.generate").click()
+    page.wait_for_selector(".card.finished", timeout=60_000)
+    page.reload()
+    page.get_by_role("tab", name="Reference").click()
+    page.wait_for_function(SAYS, arg="nobody yet")
+    visible(page, ".consent input").check()
+    page.get_by_role("tab", name="Gallery").click()
+    page.locator(".search input").fill("character1 in the sun")
+    page.wait_for_function("document.querySelectorAll('.tile').length === 1")
+    page.locator(".tile .open").first.click()
+    page.get_by_role("button", name="Use these settings").click()
+    page.wait_for_function(SAYS, arg="character1 (a picture)")
+    page.wait_for_function(f"() => !({TICKED})()")
+    assert page.outside == [] and page.faults == []
+
+
 def test_what_was_withdrawn_is_refused_until_it_is_stated_anew(visit: Any, face: Path) -> None:
     page = visit()
     give(page, face)

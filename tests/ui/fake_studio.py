@@ -47,7 +47,7 @@ def _fetch(services: services_module.Services, model_id: str, report: Reporter) 
 
 
 def store_examples(folder: Path) -> None:
-    """One example a tab, as the repository's assets/examples has them."""
+    """One example a tab, and a face alone, as the repository's assets/examples has them."""
     if folder.exists():
         return
     folder.mkdir(parents=True)
@@ -59,6 +59,7 @@ def store_examples(folder: Path) -> None:
     rows = [
         {**row, "mode": "text"}, {**row, "mode": "image", "image": "given.png"},
         {**row, "mode": "reference", "faces": ["given.png"], "voice": "given.wav", "say": "Hello", "sound": True},
+        {**row, "mode": "reference", "faces": ["given.png"], "prompt": "character1 in the sun", "label": "Face alone"},
     ]
     (folder / "examples.json").write_text(json.dumps(rows), encoding="utf-8")
 

@@ -286,7 +286,7 @@ def wire(one: GalleryTab, page: Page, secret: str, quiet: dict[str, Any]) -> Non
     one.delete.click(one.on_ask, None, [one.sure, one.actions], **quiet)
     one.no.click(one.on_keep, None, [one.sure, one.actions], **quiet)
     one.yes.click(one.on_delete, [opened, *looks], all_of_it, **quiet)
-    one.use.click(one.on_use, opened, one.use_outputs(), **quiet)
+    page.fills.append(one.use.click(one.on_use, opened, one.use_outputs(), **quiet))
     one.last_frame.click(one.on_last_frame, opened, one.use_outputs(), **quiet)
     one.go_on.click(one.on_continue, opened, one.use_outputs(), **quiet)
     one.limit_save.click(one.on_limit, [one.limit, *looks], one.tile_outputs(), preprocess=False, **quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -51,6 +51,9 @@ class Page:
     timer: Any
     table: Any  # of the models, on the About tab
     queue_timer: Any  # of the list of what waits
+    # Events that put pictures of people into a form, or take some out: Gradio's Gallery tells of changes by hand only.
+    fills: list[Any] = field(default_factory=list)
+    empties: list[Any] = field(default_factory=list)
     warmed: bool = False
 
     # What an event may change. Gradio makes every output anew at each event, changed or not, so

@@ -84,8 +84,8 @@ def build(services: Services, settings: Settings) -> gr.Blocks:
             services=services, catalogue=catalogue, panels=panels, stage=shown, tabs=tabs, session=session,
             timer=gr.Timer(_TICK, active=False), table=told.table, queue_timer=gr.Timer(_QUEUE_TICK, active=False),
         )
-        _wire(page, demo)
         gallery.wire(kept, page, _BROWSER_SECRET, _QUIET)
+        _wire(page, demo)
         cast.wire(people, page, demo, secret=_BROWSER_SECRET, quiet=_QUIET)
         _wire_consent(page, told, demo)
         _wire_sharing(shared, demo)
@@ -149,7 +149,7 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
         page.on_generate(panel), list(fields.values()), [session, *shown], preprocess=False, **_QUIET
     )
     panel.cancel.click(page.on_cancel, session, shown, **_QUIET)
-    fields["model"].input(page.on_model(panel), shape, [*panel.form, *hidden], preprocess=False, **_QUIET)
+    other = fields["model"].input(page.on_model(panel), shape, [*panel.form, *hidden], preprocess=False, **_QUIET)
     gr.on(
         [fields["size"].change, fields["seconds"].change], page.on_size, shape, panel.readout,
         preprocess=False, trigger_mode="always_last", **_QUIET,
@@ -157,7 +157,9 @@ def _wire_panel(page: Page, panel: Panel) -> Any:
     if panel.add_slot is not None:
         panel.add_slot.click(page.on_add_slot(panel), [panel.opened, fields["model"]], panel.form, **_QUIET)
     if panel.examples is not None:
-        panel.examples.click(page.on_example(panel), None, page.example_outputs(panel), **_QUIET)
+        example = panel.examples.click(page.on_example(panel), None, page.example_outputs(panel), **_QUIET)
+        page.fills += [example] if panel.slots else []
+    page.empties += [other] if panel.slots else []
     return _keep(panel)
 
 
@@ -173,6 +175,8 @@ def _wire_before(page: Page, loaded: Any) -> None:
             [part.change for part in panel.costing.values()], before.on_form(panel), list(panel.costing.values()),
             panel.gauge, trigger_mode="always_last", **raw,
         )
+        for filled in page.fills if panel.slots else []:
+            filled.then(before.on_form(panel), list(panel.costing.values()), panel.gauge, **raw)
         model.change(before.on_model(panel), model, before.slot_outputs(panel), **raw)
         one.accept.click(before.on_accept(panel), [one.words, *known], shown, **raw)
         one.download.click(before.on_download(panel), known, shown, **raw)
@@ -227,6 +231,10 @@ def _wire_consent(page: Page, told: About, demo: gr.Blocks) -> None:
         [demo.load, *changed], stating, list(given.values()), panel.stating, preprocess=False,
         trigger_mode="always_last", **_QUIET,
     )
+    for filled in page.fills:
+        filled.then(None, None, panel.fields["consent"], js=consent.UNTICK, api_visibility="private")
+    for one in page.fills + page.empties:
+        one.then(stating, list(given.values()), panel.stating, preprocess=False, **_QUIET)
     people = People(services=page.services, parts=told.statements)
     told.tab.select(people.on_look, None, people.outputs(), **_QUIET)
     told.statements.listed.click(people.on_click, told.statements.words, people.outputs(), **_QUIET)
