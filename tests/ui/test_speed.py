@@ -62,7 +62,7 @@ def test_fast_has_steps_and_guidance_of_its_own(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("model_id", "shown"), [
-    ("pocket", set()), ("wan2.1-vace-1.3b", {"guidance_until", "loras", "lora_weight"}),
+    ("pocket", set()), ("wan2.1-vace-1.3b", {"guidance_until", "step_cache", "loras", "lora_weight"}),
     ("wan2.1-t2v-14b", {"preset", "guidance_until", "step_cache", "loras", "lora_weight"}), ("ltx-2", set()),
 ])
 def test_a_model_shows_what_it_knows_and_the_rest_is_as_usual(model_id: str, shown: set[str]) -> None:

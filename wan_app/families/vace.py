@@ -11,6 +11,7 @@ from PIL import Image
 from wan_app.families.base import Numbers, Pipeline, Plan, character_words, prompt_calling
 from wan_app.families.fit.costs import VACE_1_3B, VACE_14B
 from wan_app.families.parts.frames import cover, given_frames, on_white
+from wan_app.families.parts.hints import hints_in_turn
 from wan_app.families.parts.wan_base import (
     AREA_480P,
     SHAPES_480P,
@@ -37,8 +38,8 @@ _SMALL = ModelSpec(
     # architecture; a repository that stores some of it in fp32 is larger.
     download_bytes=16_200_000_000,
     # Computed, not measured, for 81 frames of 480p and three pictures with every component on the
-    # card, as `load` places them: the weights above and 5.7 GB of activations.
-    memory={"none": 22_000_000_000, "int8": 14_700_000_000, "nf4": 12_000_000_000},
+    # card, as `load` places them: the weights above and 3 GB beside them.
+    memory={"none": 19_200_000_000, "int8": 14_300_000_000, "nf4": 10_700_000_000},
     tasks=("text", "image", "reference"),
     fps=16.0,
     frame_step=4,
@@ -59,6 +60,7 @@ _SMALL = ModelSpec(
     pipeline_class="WanVACEPipeline",
     costs=VACE_1_3B,
     guidance_can_end=True,
+    takes_step_cache=True,
     takes_loras=True,
 )
 
@@ -73,7 +75,7 @@ SPECS = (
         parameters=17_300_000_000,
         download_bytes=46_600_000_000,
         # For its largest shape, 720p; 480p takes about 10 GB less.
-        memory={"none": 66_000_000_000, "int8": 44_700_000_000, "nf4": 34_000_000_000},
+        memory={"none": 60_700_000_000, "int8": 45_100_000_000, "nf4": 30_200_000_000},
         shapes=(*SHAPES_480P, *SHAPES_720P),
         max_area=1280 * 720,
         costs=VACE_14B,
@@ -104,6 +106,11 @@ def load(spec: ModelSpec, plan: Plan, weights: Path) -> Pipeline:
 
 class VaceRunner(WanRunner):
     """A loaded WanVACEPipeline: given frames go in as a masked video, faces as extra latent frames."""
+
+    def __init__(self, spec: ModelSpec, pipe: Any, plan: Plan, weights: Path) -> None:
+        super().__init__(spec, pipe, plan, weights)
+        if plan.offload != "group":
+            hints_in_turn(pipe.transformer)
 
     def prompt(self, request: GenerationRequest) -> str:
         """The prompt with the characters called in words."""

@@ -12,7 +12,7 @@ from wan_app.families import registry
 from wan_app.families.base import Plan
 from wan_app.families.fit import costs as known
 from wan_app.families.fit.costs import Costs, as_in_folder, costs_of
-from wan_app.families.fit.plan import Work, predict
+from wan_app.families.fit.plan import Work, activations, predict
 
 GB = 10**9
 CARD = Machine(device="cuda", name="x", vram=24 * GB, vram_free=24 * GB, ram=64 * GB, ram_free=64 * GB,
@@ -24,13 +24,17 @@ MIDDLE = {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_cha
 VACE = {"vace_in_channels": 96}
 
 
-def transformer(config: dict):
+def transformer(config: dict, *, in_turn: bool = True):
     from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
     from tests.families.tracing import on_meta
+    from wan_app.families.parts.hints import hints_in_turn
 
     cls = WanVACETransformer3DModel if "vace_layers" in config else WanTransformer3DModel
-    return on_meta(lambda: cls(attention_head_dim=128, **config))
+    model = on_meta(lambda: cls(attention_head_dim=128, **config))
+    if "vace_layers" in config and in_turn:
+        hints_in_turn(model)
+    return model
 
 
 def traced(model, costs: Costs, width: int, height: int, num_frames: int, pictures: int = 0) -> int:
@@ -65,7 +69,7 @@ def test_the_prediction_for_vace_1_3b_is_within_a_tenth_of_the_traced_bytes():
     from tests.families.tracing import on_meta, weight_bytes
 
     spec = registry.get("wan2.1-vace-1.3b")
-    model = transformer(SMALL | VACE | {"vace_layers": list(range(0, 30, 2))})
+    model = transformer(VACE_SMALL)
     xxl = UMT5Config(vocab_size=256384, d_model=4096, d_ff=10240, num_layers=24, num_heads=64, d_kv=64,
                      feed_forward_proj="gated-gelu")  # fmt: skip
     parts = (model, on_meta(lambda: UMT5EncoderModel(xxl)), on_meta(AutoencoderKLWan, torch.float32))
@@ -77,15 +81,27 @@ def test_the_prediction_for_vace_1_3b_is_within_a_tenth_of_the_traced_bytes():
         assert found == pytest.approx(peak, rel=0.1), f"{frames} frames, {pictures} pictures"
 
 
+VACE_LARGE = LARGE | VACE | {"vace_layers": list(range(0, 40, 5))}
+VACE_SMALL = SMALL | VACE | {"vace_layers": list(range(0, 30, 2))}
+
+
 @pytest.mark.parametrize("name, config", [
-    ("WAN_1_3B", SMALL), ("WAN_14B", LARGE), ("WAN_5B", MIDDLE),
-    ("VACE_14B", LARGE | VACE | {"vace_layers": list(range(0, 40, 5))}),
+    ("WAN_1_3B", SMALL), ("WAN_14B", LARGE), ("WAN_5B", MIDDLE), ("VACE_14B", VACE_LARGE),
 ])  # fmt: skip
 def test_parameters_and_activations_are_those_of_the_architecture(name, config):
     costs, model = getattr(known, name), transformer(config)
     assert costs.transformer.parameters == pytest.approx(sum(one.numel() for one in model.parameters()), rel=0.01)
     tokens = costs.tokens(832, 480, 41)
     assert costs.token_bytes * tokens == pytest.approx(traced(model, costs, 832, 480, 41), rel=0.03)
+
+
+@pytest.mark.parametrize("name, config", [("VACE_1_3B", VACE_SMALL), ("VACE_14B", VACE_LARGE)])
+def test_where_blocks_stream_all_hints_are_kept_and_counted(name, config):
+    costs = getattr(known, name)
+    found = traced(transformer(config, in_turn=False), costs, 832, 480, 41)
+    assert costs.token_bytes_streamed * costs.tokens(832, 480, 41) == pytest.approx(found, rel=0.03)
+    work = Work(width=832, height=480, num_frames=81, num_inference_steps=30, guided=True)
+    assert activations(costs, work, streamed=True) > 1.3 * activations(costs, work)
 
 
 def test_the_text_encoders_share_that_no_quantization_touches():

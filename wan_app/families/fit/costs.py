@@ -82,7 +82,8 @@ class Costs:
         active: parameters at work for each token of the clip; without it all but what sees the text only.
         token: frames and pixels a side that one token of the transformer stands for.
         token_bytes: activations of a forward pass for each token in bf16; `token_bytes_given` where frames
-            are given, so that each token has a noise level of its own.
+            are given, so that each token has a noise level of its own; `token_bytes_streamed` where blocks
+            stream through the card, if that is another number.
         picture_tokens: of a reference picture; without it, it is a frame of the clip.
         batch, guided_passes: prompts in one pass, and passes beside the plain one, where there is guidance.
         text_tokens: that the text encoder reads of each prompt, however short.
@@ -100,6 +101,7 @@ class Costs:
     token: tuple[float, int] = (4, 16)
     token_bytes: int
     token_bytes_given: int = 0
+    token_bytes_streamed: int = 0
     picture_tokens: int = 0
     batch: int = 1
     guided_passes: float = 1.0
@@ -145,9 +147,13 @@ WAN_5B = replace(
     WAN_1_3B, transformer=Part(parameters=5_000_000_000), rest=WAN22_VAE, layers=30, width=3072, token=(4, 32),
     token_bytes=199_700, decode=Decoding(tile=1_700_000_000, tiled=57, area=21_500, whole=13.5),
 )
-# One more block for each hint, and the hints of all of them kept.
-VACE_1_3B = replace(WAN_1_3B, transformer=Part(parameters=2_154_000_000), layers=45, token_bytes=98_100)
-VACE_14B = replace(WAN_14B, transformer=Part(parameters=17_338_000_000), layers=48, token_bytes=205_900)
+# One more block for each hint; streamed, all hints are kept at once (parts/hints.py).
+VACE_1_3B = replace(
+    WAN_1_3B, transformer=Part(parameters=2_154_000_000), layers=45, token_bytes=61_300, token_bytes_streamed=98_100
+)
+VACE_14B = replace(
+    WAN_14B, transformer=Part(parameters=17_338_000_000), layers=48, token_bytes=155_300, token_bytes_streamed=205_900
+)
 
 
 def costs_of(spec: ModelSpec) -> Costs:

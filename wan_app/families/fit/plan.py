@@ -199,7 +199,7 @@ def _memory(costs: Costs, plan: Plan, work: Work) -> tuple[int, int]:
     """Peak bytes on the card and in RAM."""
     name = plan.quantization
     one, text, rest = costs.transformer.bytes(name), costs.text_encoder.bytes(name), costs.rest.bytes()
-    steps = activations(costs, work) * _ACTIVATIONS[name]
+    steps = activations(costs, work, streamed=plan.offload == "group") * _ACTIVATIONS[name]
     area = work.width * work.height
     decode = costs.decode.bytes(area, work.num_frames, tiling=plan.vae_tiling) if costs.decode else 0
     quantized = name != "none"
@@ -223,9 +223,9 @@ def _memory(costs: Costs, plan: Plan, work: Work) -> tuple[int, int]:
     return int(_CONTEXT + rest + card), int(_PROCESS + ram + 6 * work.pixels)
 
 
-def activations(costs: Costs, work: Work) -> int:
+def activations(costs: Costs, work: Work, *, streamed: bool = False) -> int:
     """Bytes of a forward pass in bf16, beside the weights."""
-    each = (work.given and costs.token_bytes_given) or costs.token_bytes
+    each = (work.given and costs.token_bytes_given) or (streamed and costs.token_bytes_streamed) or costs.token_bytes
     each *= costs.batch if work.guided else 1
     return each * costs.tokens(work.width, work.height, work.num_frames, work.pictures)
 
