@@ -205,10 +205,7 @@ def decoding(one: Shapes, device: str, layout: str) -> dict[str, Any]:
     torch.manual_seed(0)
     with torch.device(device):
         vae = AutoencoderKLWan(**one.vae).eval()
-    for module in vae.modules():
-        # Not `vae.to(memory_format=...)`, which fails on the 2D convolutions between them.
-        if isinstance(module, torch.nn.Conv3d):
-            module.weight.data = module.weight.data.to(memory_format=getattr(torch, layout))
+    speed.lay_out(vae, layout)
     vae.enable_tiling()
     latents = torch.randn(1, 16, *one.latent, device=device)
     with torch.no_grad():

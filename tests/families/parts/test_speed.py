@@ -1,15 +1,17 @@
-"""Attention that is tried before it is trusted, and blocks that stay interruptible when compiled."""
+"""Attention that is tried before it is trusted, blocks that stay interruptible when compiled, laid out convolutions."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.families import tiny_wan
 from tests.families.tiny_parts import wan_transformer
 from wan_app.errors import Cancelled
-from wan_app.families.base import cancel_points
+from wan_app.families.base import Plan, cancel_points
 from wan_app.families.parts import speed
 
 
@@ -153,3 +155,37 @@ def test_a_full_card_is_not_blamed_on_the_compiler() -> None:
     for _ in range(2):
         with pytest.raises(torch.OutOfMemoryError):
             block()
+
+
+@pytest.mark.parametrize("tiling", [False, True], ids=["whole", "tiled"])
+@pytest.mark.parametrize("build", [tiny_wan.build_text, tiny_wan.build_text_and_image], ids=["2.1", "2.2"])
+def test_an_autoencoder_gives_the_same_in_a_cards_layout(tmp_path: Path, build: Any, tiling: bool) -> None:
+    import torch
+    from diffusers import AutoencoderKLWan
+
+    vae = AutoencoderKLWan.from_pretrained(build(tmp_path), subfolder="vae").eval()
+    if tiling:
+        vae.enable_tiling(64, 64, 48, 48)
+    clip = torch.rand(1, 3, 5, 96, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = []
+    with torch.no_grad():
+        for layout in ("contiguous_format", "channels_last_3d"):
+            speed.lay_out(vae, layout)
+            latents = vae.encode(clip).latent_dist.mode()
+            found.append((latents, vae.decode(latents).sample))
+    for plain, laid_out in zip(*found):
+        assert plain.abs().max() > 0.01 and (plain - laid_out).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("device", "wanted"), [("cpu", False), ("cuda", True)])
+def test_autoencoders_are_laid_out_for_cards_alone(tmp_path: Path, device: str, wanted: bool) -> None:
+    import torch
+    from diffusers import WanPipeline
+
+    from wan_app.families.parts.wan_base import load_pipeline
+
+    # It is not placed yet: that is the runner's work.
+    pipe = load_pipeline(WanPipeline, Plan(device=device), tiny_wan.build_text(tmp_path), transformer=wan_transformer())
+    weights = [one.weight for one in pipe.vae.modules() if isinstance(one, torch.nn.Conv3d) and one.in_channels > 1]
+    wide = [one for one in weights if one.shape[2:] != (1, 1, 1)]
+    assert wide and all(one.is_contiguous(memory_format=torch.channels_last_3d) is wanted for one in wide)

@@ -1,6 +1,7 @@
-"""Faster steps with the same result: the best attention that works here, and blocks compiled one by one.
+"""Faster with the same result: the best attention that works here, blocks compiled one by one, convolutions
+in the layout that a card's kernels like.
 
-Both are for CUDA cards; elsewhere nothing is changed.
+All are for CUDA cards; elsewhere nothing is changed.
 """
 
 from __future__ import annotations
@@ -120,6 +121,26 @@ def _try_attention(name: str, device: str, heads: int, width: int) -> None:
         # Written so that NaN is refused too.
         if not error <= _TOLERANCE:
             raise RuntimeError(f"is off by {error:.3g}")
+
+
+# --- Convolutions --------------------------------------------------------------------------------
+
+
+def lay_out(autoencoder: Any, layout: str = "channels_last_3d") -> None:
+    """Keep the 3D convolutions' weights in `layout`, in which what they give follows; numbers stay the same.
+
+    A card's convolutions work channels last and otherwise turn every input round and back; `make bench-gpu`
+    compares the two.
+
+    Args:
+        layout: a torch memory format, `channels_last_3d` or `contiguous_format`.
+    """
+    import torch
+
+    for module in autoencoder.modules():
+        # Not `autoencoder.to(memory_format=...)`, which fails on the 2D convolutions between them.
+        if isinstance(module, torch.nn.Conv3d):
+            module.weight.data = module.weight.data.to(memory_format=getattr(torch, layout))
 
 
 # --- Compiling -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from wan_app.families.parts.loras import applied
 from wan_app.families.parts.previews import LatentPreview, denormalise
 from wan_app.families.parts.residency import OneResident, stream_blocks
 from wan_app.families.parts.running import Progress, interruptible
-from wan_app.families.parts.speed import Kernels
+from wan_app.families.parts.speed import Kernels, lay_out
 from wan_app.families.parts.wan_words import WanWords, load_text_encoder
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.weights.checkpoints import load_component
@@ -64,6 +64,8 @@ def load_pipeline(cls: Any, plan: Plan, weights: Path, **parts: Any) -> Any:
     # Decoding 81 frames of 480p whole peaks at 8.2 GB, in tiles at 1.8.
     if plan.vae_tiling:
         pipe.vae.enable_tiling()
+    if plan.device.startswith("cuda"):
+        lay_out(pipe.vae)
     return pipe
 
 
