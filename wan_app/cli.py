@@ -23,11 +23,12 @@ from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of,
 from wan_app.consent.ledger import Consent, ConsentLedger
 from wan_app.doctor.command import doctor
 from wan_app.errors import WanAppError
+from wan_app.guests_cli import add_guests, guests
 from wan_app.library_cli import add_cast, add_gallery, cast, gallery
 from wan_app.media.storage import shown
 from wan_app.runtime.job import JobView
 from wan_app.settings import Settings
-from wan_app.sharing.flags import add_guests, add_sharing, guests, with_sharing
+from wan_app.sharing.flags import add_sharing, with_sharing
 from wan_app.types import (
     Character,
     Downloading,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ from wan_app.runtime.queue import JobQueue
 from wan_app.runtime.takeover import Takeover
 from wan_app.runtime.worker import ProcessWorker, Worker
 from wan_app.settings import Settings
-from wan_app.sharing.guests import Guests
+from wan_app.sharing.guests import Guest, Guests
 from wan_app.sharing.store import Store
 from wan_app.sharing.who import GUEST, VISITOR
 from wan_app.sounds import speech_demanded, speech_wanted
@@ -51,6 +51,7 @@ RECIPE = "wan_app.generate:open_recipe"
 log = logging.getLogger(__name__)
 # How often a job of another process on the same data folder is looked at.
 _FOREIGN_POLL = 0.5
+_REVOKED = "The guest link was taken back before this job had ended"
 
 
 class Services:
@@ -137,20 +138,22 @@ class Services:
             })
             return self._queue.submit(job, self._lifeline.token)
 
-    def cancel(self, job_id: str, *, owner: str = "local") -> JobView:
+    def cancel(self, job_id: str, *, owner: str = "local", why: str = "") -> JobView:
         """Stop a job: at once while it waits, within one step's block while it runs.
 
         Nothing happens to a job that has ended.
 
+        Args:
+            why: a line for the job's row, if it is not its owner's own wish.
         Raises:
             JobNotFound: also for a job of another owner.
             InvalidRequest: a command line on the same data folder runs it. A studio there is asked by way of
                 the ledger, and stops it within a second more.
         """
         job = self.job(job_id, owner=owner)
-        if self._queue.cancel(job_id) or job.ended:
+        if self._queue.cancel(job_id, why) or job.ended:
             return self.job(job_id, owner=owner)
-        if not self._ledger.give_up(job_id) and not self.job(job_id, owner=owner).ended:
+        if not self._ledger.give_up(job_id, why) and not self.job(job_id, owner=owner).ended:
             raise InvalidRequest("job", f"{job_id}, which another process runs", "a cancel (Ctrl+C) there")
         self._takeover.look()  # there may be nobody left to ask
         return self.job(job_id, owner=owner)
@@ -356,6 +359,15 @@ class Services:
         self._queue.close()
         self._lifeline.close()
         self._ledger.close()
+
+    def revoke(self, guest_id: str) -> Guest:
+        """Close a guest link, and cancel what its guest has in the queue. Raises InvalidRequest: no such link."""
+        guest = self.guests.revoke(guest_id)
+        for job in self.jobs(owner=GUEST + guest.id):
+            if not job.ended:
+                with suppress(JobNotFound, InvalidRequest):  # it went, or ended, a moment ago
+                    self.cancel(job.id, owner=job.owner, why=_REVOKED)
+        return guest
 
     @cached_property
     def guests(self) -> Guests:

@@ -285,7 +285,9 @@ class Failed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The user stopped the job."""
+    """The user stopped the job; or somebody who may, and `why` says so in a line."""
+
+    why: str = ""
 
 
 JobEvent = Queued | Downloading | Loading | Step | Exporting | Finished | Failed | Cancelled

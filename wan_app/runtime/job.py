@@ -78,7 +78,9 @@ class JobView:
 
     @property
     def error(self) -> str | None:
-        """One line for the user, of a failed job."""
+        """One line for the user, of a failed job, and of one that was cancelled for a reason."""
+        if isinstance(self.event, Cancelled):
+            return self.event.why or None
         return self.failure.error if self.failure else None
 
     @property

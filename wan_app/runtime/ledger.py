@@ -50,6 +50,7 @@ _ADDED = {
     "starts": "INTEGER NOT NULL DEFAULT 0",  # how often it was begun
     "deaths": "INTEGER NOT NULL DEFAULT 0",  # how often its worker died or hung
     "unwanted": "INTEGER NOT NULL DEFAULT 0",  # a cancel was asked for, and its end not yet seen
+    "why": "TEXT NOT NULL DEFAULT ''",  # the reason for that cancel, if it was not the owner's own wish
     "turn": "INTEGER NOT NULL DEFAULT 0",  # turn and place: see line.Slot
     "place": "INTEGER NOT NULL DEFAULT 0",
     "notes": "TEXT",  # what was mended in its inputs
@@ -67,6 +68,7 @@ class Unfinished:
     starts: int = 0
     deaths: int = 0
     unwanted: bool = False
+    why: str = ""
     slot: Slot = FIRST
 
 
@@ -150,12 +152,14 @@ class Ledger:
             "WHERE id = ? AND state = 'running'", (job_id,), durable=True,
         )
 
-    def give_up(self, job_id: str) -> bool:
-        """Write down that the job is not wanted any more: a cancel outlives the process that was asked.
+    def give_up(self, job_id: str, why: str = "") -> bool:
+        """Write down that the job is not wanted any more, and why: a cancel outlives the process that was asked.
 
         Whether it is a studio's, which will see it; a command line looks at nobody's wishes.
         """
-        self._execute(f"UPDATE jobs SET unwanted = 1 WHERE id = ? AND {_UNFINISHED}", (job_id,), durable=True)
+        self._execute(
+            f"UPDATE jobs SET unwanted = 1, why = ? WHERE id = ? AND {_UNFINISHED}", (why, job_id), durable=True
+        )
         return bool(self._execute("SELECT 1 FROM jobs WHERE id = ? AND lasting AND unwanted", (job_id,)))
 
     def claim(self, job_id: str, dead: str, server: str) -> bool:
@@ -231,14 +235,14 @@ class Ledger:
     def unfinished(self) -> dict[str, list[Unfinished]]:
         """Jobs still queued or running, in their order, by the server that answers for them."""
         rows = self._execute(
-            f"SELECT {_COLUMNS}, server, lasting, starts, deaths, unwanted, turn, place "
+            f"SELECT {_COLUMNS}, server, lasting, starts, deaths, unwanted, why, turn, place "
             f"FROM jobs WHERE {_UNFINISHED} ORDER BY turn, place, number"
         )
         found: dict[str, list[Unfinished]] = {}
-        for *columns, server, lasting, starts, deaths, unwanted, turn, place in rows:
+        for *columns, server, lasting, starts, deaths, unwanted, why, turn, place in rows:
             found.setdefault(server, []).append(Unfinished(
                 job=_view(columns), lasting=bool(lasting), starts=starts, deaths=deaths, unwanted=bool(unwanted),
-                slot=Slot(turn, place),
+                why=why, slot=Slot(turn, place),
             ))
         return found
 

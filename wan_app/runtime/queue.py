@@ -42,6 +42,7 @@ class _Live:
         self.job, self.deaths = job, deaths
         self.events: list[JobEvent] = []
         self.began: float | None = None
+        self.why = ""  # of a cancel that was asked for
 
     def put(self, event: JobEvent) -> None:
         self.events.append(event)
@@ -87,19 +88,24 @@ class JobQueue:
         """Queue a job that a process before this one could not end, in the place that it had there."""
         self._enter(_Live(replace(one.job, state="queued", event=None), one.deaths), one.slot)
 
-    def cancel(self, job_id: str) -> bool:
-        """End a waiting job at once, ask a running one to stop; False if no such job lives here."""
+    def cancel(self, job_id: str, why: str = "") -> bool:
+        """End a waiting job at once, ask a running one to stop; False if no such job lives here.
+
+        Args:
+            why: a line for its row, if it is not its owner's own wish.
+        """
         with self._changed:
             live = self._live.get(job_id)
             living, waiting = live is not None and not live.job.ended, job_id in self._line
             if waiting:
                 self._line.remove(job_id)
         if waiting:
-            self._publish(job_id, Cancelled())
+            self._publish(job_id, Cancelled(why))
             self._renumber()
-        elif living:
+        elif live and living:
+            live.why = why
             with suppress(StorageError):  # it is only for the case that this process is killed now
-                self._ledger.give_up(job_id)
+                self._ledger.give_up(job_id, why)
             self._worker.cancel(job_id)
         return living
 
@@ -242,6 +248,8 @@ class JobQueue:
         except Exception as error:
             log.exception("Job %s", job.id)
             ending = Failed(f"The studio failed with {type(error).__name__}: {error}")
+        if isinstance(ending, Cancelled):
+            ending = Cancelled(live.why)
         if not isinstance(ending, Finished):
             discard_output(self._settings, job)  # first, so that no half file belongs to a job that has ended
         if ending is _GOES_ON:

@@ -74,7 +74,7 @@ class Takeover:
         """Cancel what another process wrote down as unwanted."""
         for one in jobs:
             if one.unwanted:
-                self._queue.cancel(one.job.id)
+                self._queue.cancel(one.job.id, one.why)
 
     def close(self) -> None:
         """Stop looking."""
@@ -109,7 +109,7 @@ class Takeover:
     def _ending(self, one: Unfinished) -> JobEvent | None:
         """Why a job is not taken up; None if it is."""
         if one.unwanted:
-            return Cancelled()
+            return Cancelled(one.why)
         if not one.lasting:
             what = "waiting" if one.job.state == "queued" else "running"
             return replace(_INTERRUPTED, error=_INTERRUPTED.error.format(what))

@@ -102,9 +102,15 @@ class Guests:
         return _guest(rows[0]) if rows and _guest(rows[0]).state == "open" else None
 
     def revoke(self, guest_id: str) -> Guest:
-        """Close a link: from now on nobody comes in by it, nor goes on. Raises InvalidRequest."""
+        """Close a link: from now on nobody comes in by it, nor goes on. Raises InvalidRequest.
+
+        What its guest has in the queue is stopped by `Services.revoke`.
+        """
         self.get(guest_id)
-        self._store.change("UPDATE guests SET revoked = ? WHERE id = ? AND revoked IS NULL", (time.time(), guest_id))
+        with self._lock:  # a job that is being queued just now is in the ledger after this
+            self._store.change(
+                "UPDATE guests SET revoked = ? WHERE id = ? AND revoked IS NULL", (time.time(), guest_id)
+            )
         self._store.change("DELETE FROM sessions WHERE guest = ?", (guest_id,))
         return self.get(guest_id)
 

@@ -100,12 +100,12 @@ def example(file: str, prompt: str, label: str, model: str, *, sound: bool = Fal
     )
 
 
-def cancelled() -> str:
-    """After the user's own stop."""
+def cancelled(why: str = "") -> str:
+    """After the user's own stop, or somebody else's, who gave a reason."""
     return _card(
         "cancelled",
         '<div class="screen"><div class="empty"><p>Stopped</p>'
-        "<small>Nothing was kept. Your settings are still here.</small></div></div>"
+        f"<small>{escape(why) or 'Nothing was kept. Your settings are still here.'}</small></div></div>"
         '<div class="line"><span role="status">Cancelled</span></div>',
     )
 

@@ -246,7 +246,7 @@ class Page:
     def _show(self, job: JobView) -> Updates:
         """A job that ended."""
         if job.state == "cancelled":
-            return self._end(card.cancelled())
+            return self._end(card.cancelled(job.error or ""))
         if job.result is None:
             return self._end(card.failed(job.error or "It failed without saying why.", job.error_kind or ""))
         if not job.result.file.is_file():

@@ -73,9 +73,9 @@ class SharingTab:
     def on_revoke(self, guest_id: Any) -> Updates:
         """Take a link back."""
         def revoke() -> str:
-            guest = self.services.guests.revoke(guest_id if isinstance(guest_id, str) else "")
-            name = escape(guest.label or guest.id)
-            return f'<div class="link" role="status">The link of {name} opens nothing now.</div>'
+            guest = self.services.revoke(guest_id if isinstance(guest_id, str) else "")
+            told = f"The link of {escape(guest.label or guest.id)} opens nothing now, and its jobs are stopped."
+            return f'<div class="link" role="status">{told}</div>'
 
         return self._do(revoke)
 
