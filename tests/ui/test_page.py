@@ -196,9 +196,11 @@ def test_a_click_whose_answer_was_lost_and_that_is_done_by_now(page: Page, servi
 def test_a_reload_says_that_pictures_are_to_be_given_again(page: Page) -> None:
     panel = page.panels[2]
     form = {"model": "pocket", "prompt": "p"}
-    assert "again" not in page.on_load(None, None, None, form)[panel.notice]
-    assert "Give pictures and recordings again" in page.on_load(None, None, None, {**form, "given": True})[panel.notice]
-    assert "again" not in page.on_load(None, None, None, {**form, "given": "x"})[panel.notice]
+    assert panel.again not in page.on_load(None, None, None, form)
+    assert "Give pictures and recordings again" in page.on_load(None, None, None, {**form, "given": True})[panel.again]
+    assert panel.again not in page.on_load(None, None, None, {**form, "given": "x"})
+    # Other events of a load set the notice anew.
+    assert panel.again not in page.refresh(["pocket"] * 3)
 
 
 def test_a_reload_brings_advanced_back_as_far_as_the_model_knows_it(page: Page, services: RememberingServices) -> None:

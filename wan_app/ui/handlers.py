@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Updates = dict[Any, Any]
 _GIVE_AGAIN = (
-    '<p class="about again" role="status"><b>Give pictures and recordings again.</b> A browser does not keep them over '
+    '<p role="status"><b>Give pictures and recordings again.</b> A browser does not keep them over '
     "a reload. People of the Cast come back by their names in the prompt.</p>"
 )
 
@@ -349,7 +349,7 @@ class Page:
             updates[panel.fields[name]] = _scale(value if sensible else usual, top)
         updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode), value=model)
         if form.get(GIVEN) is True:
-            updates[panel.notice] += _GIVE_AGAIN
+            updates[panel.again] = _GIVE_AGAIN
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
     def _play_example(self, panel: Panel, one: examples.Example) -> Updates:

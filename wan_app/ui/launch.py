@@ -252,6 +252,7 @@ def _keep(panel: Panel) -> Any:
         [*parts, *uploads], kept, api_visibility="private",
         js=f"({names}, ...files) => ({{{names}, {GIVEN}: files.some((one) => one && one.length !== 0)}})",
     )
+    gr.on([one.upload for one in uploads], None, None, panel.again, js="() => ''", api_visibility="private")
     return kept
 
 

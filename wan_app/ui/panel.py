@@ -121,6 +121,7 @@ class Panel:
     gauge: Any = None
     shelf: Any = None  # a ModelSlot
     notice: Any = None
+    again: Any = None  # which files a reload has lost
     generate: Any = None
     cancel: Any = None
     examples: Any = None
@@ -144,7 +145,7 @@ class Panel:
         """All that depends on the model or is kept over a reload: no pictures, no sounds."""
         inputs = [one for name, one in self.fields.items() if name not in self.uploads and name != "consent"]
         extra = [one for one in (self.add_slot, self.opened, self.last_column) if one is not None]
-        return [*inputs, self.readout, self.notice, *self.slots, *self.heads, *self.voice_areas, *extra]
+        return [*inputs, self.readout, self.notice, self.again, *self.slots, *self.heads, *self.voice_areas, *extra]
 
     @property
     def costing(self) -> dict[str, Any]:
@@ -207,6 +208,7 @@ def settings(panel: Panel, catalogue: Catalogue) -> None:
 
 def bar(panel: Panel, catalogue: Catalogue) -> None:
     """Generate and Cancel, on a phone at the bottom of the screen; below, what the model is."""
+    panel.again = html("", elem_classes="notice")
     with gr.Row(elem_classes="bar-row"):
         panel.generate = gr.Button("Generate", variant="primary", size="lg", elem_classes="generate", scale=3)
         panel.cancel = gr.Button("Cancel", size="lg", elem_classes="cancel", visible=False, scale=1, min_width=90)
