@@ -386,6 +386,52 @@ def test_a_studios_job_is_cancelled_from_the_command_line_and_removed(data, caps
     studio.close()
 
 
+def test_a_studios_waiting_job_is_moved_from_the_command_line(data, capsys, monkeypatch):
+    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
+    settings = Settings(data_dir=data, device="cpu")
+    worker = fakes.ScriptedWorker()
+    studio = services.Services(settings, worker=worker, lasting=True)
+    first, b, c, d, *others = [
+        studio.submit(GenerationRequest(mode="text", prompt=prompt), owner=owner)
+        for prompt, owner in (("wait", "anna"), ("b", "anna"), ("c", "anna"), ("d", "anna"), ("e", "ben"))
+    ]
+    wait_for(lambda: studio.job(first, owner="anna").state == "running")
+    assert run(capsys, "jobs", "move", d, "--before", b)[0] == 0
+    assert run(capsys, "jobs", "move", b, "--to", "back")[0] == 0
+    wait_for(lambda: [job.id for job in studio.living(owner="anna")] == [first, d, c, b])
+    for words, said in (
+        (("move", first, "--to", "front"), "which is another process's; needed one that waits"),
+        (("move", d), "needed either --before ID or --to WHERE"),
+        (("move", d, "--before", d), "to: got"), (("move", d, "--before", first), "to: got"),
+        (("move", d, "--before", others[0]), "to: got"), (("move", "x", "--to", "up"), "job: got 'x'"),
+        (("move", d, "--to", "sideways"), "sideways"),
+    ):
+        code, _, err = run(capsys, "jobs", *words)
+        assert code == 2 and said in err and err.count("\n") == 1
+    worker.go_on.set()
+    wait_for(lambda: not studio.living())
+    assert worker.ran == ["wait", "d", "e", "c", "b"]
+    studio.close()
+
+
+def test_a_job_that_waits_for_the_next_studio_is_moved_too(data, capsys, monkeypatch):
+    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
+    settings = Settings(data_dir=data, device="cpu")
+    worker = fakes.ScriptedWorker()
+    studio = services.Services(settings, worker=worker, lasting=True)
+    first, *_, last = [studio.submit(GenerationRequest(mode="text", prompt=one)) for one in ("wait", "b", "c")]
+    wait_for(lambda: studio.job(first).state == "running")
+    worker.closed = True
+    studio.close()
+    assert run(capsys, "jobs", "move", last, "--to", "front")[0] == 0
+    worker = fakes.ScriptedWorker()
+    worker.go_on.set()
+    studio = services.Services(settings, worker=worker, lasting=True)
+    wait_for(lambda: len(studio.jobs()) == 3 and all(job.ended for job in studio.jobs()))
+    assert worker.ran[0] == "c"
+    studio.close()
+
+
 def test_somebody_looking_sees_progress(start, tmp_path):
     ours, theirs = pty.openpty()
     program = start("generate", "text", *SHORT, "--out", tmp_path / "clip.mp4", stderr=theirs)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # that two rooms of one floor (runtime and media) don't know each other. Entries and words, at the
 # two ends, may know their neighbours.
 FLOORS = (
-    ("app", "cli", "arguments", "verify_cli", "library_cli", "guests_cli", "doctor", "__main__"),
+    ("app", "cli", "arguments", "verify_cli", "library_cli", "guests_cli", "jobs_cli", "doctor", "__main__"),
     ("ui",),
     ("services",),
     ("generate", "storyboard", "library"),

@@ -11,19 +11,19 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from wan_app.arguments import Parser, add_fit, add_generate, joined, request_of, whole
 from wan_app.consent.ledger import Consent, ConsentLedger
 from wan_app.doctor.command import doctor
 from wan_app.errors import WanAppError
 from wan_app.guests_cli import add_guests, guests
+from wan_app.jobs_cli import add_jobs, jobs
 from wan_app.library_cli import add_cast, add_gallery, cast, gallery
 from wan_app.media.storage import shown
 from wan_app.runtime.job import JobView
@@ -42,9 +42,6 @@ from wan_app.types import (
     Step,
 )
 from wan_app.verify_cli import add_verify, verify
-
-if TYPE_CHECKING:
-    from wan_app.services import Services
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,35 +186,6 @@ def fit(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def jobs(args: argparse.Namespace, settings: Settings) -> int:
-    """List the jobs of this data folder, newest last; cancel one, or remove one that has ended with its file."""
-    from wan_app.services import Services
-
-    with closing(Services(settings)) as services:
-        if args.what != "list":
-            _change_job(services, args.what, args.id)
-        rows = [job.to_json() for job in services.jobs()]
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    for row in rows:
-        what = row.get("file") or row.get("error") or ""
-        print(f"{row['id']}  {row['state']:<9} {row['mode']:<9} {row['model']:<18} {what}")
-    return 0
-
-
-def _change_job(services: Services, what: str, job_id: str) -> None:
-    """Cancel or remove a job of any owner: the data folder is this user's. Raises JobNotFound, InvalidRequest."""
-    owner = next((job.owner for job in services.jobs() if job.id == job_id), "local")
-    if what == "remove":
-        services.remove(job_id, owner=owner)
-        return
-    # A job of a studio is stopped there, by way of the ledger; what takes longer than this takes its time.
-    end = time.monotonic() + 20
-    while not services.cancel(job_id, owner=owner).ended and time.monotonic() < end:
-        time.sleep(0.2)
-
-
 def serve(args: argparse.Namespace, settings: Settings) -> int:
     """Open the studio; blocks until it is stopped."""
     from wan_app.ui.launch import serve as open_studio
@@ -261,9 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     consenting.add_argument("--words", default="", help="of renew: the statement in full, if it is true")
     add_verify(command(verify))
     command(doctor)
-    listing = command(jobs)
-    listing.add_argument("what", nargs="?", choices=("list", "cancel", "remove"), default="list")
-    listing.add_argument("id", nargs="?", default="", help="which job, as the list shows it")
+    add_jobs(command(jobs))
     add_gallery(command(gallery))
     add_cast(command(cast))
     server = command(serve)

@@ -158,17 +158,22 @@ class Services:
         self._takeover.look()  # there may be nobody left to ask
         return self.job(job_id, owner=owner)
 
-    def move(self, job_id: str, to: Move, *, owner: str = "local") -> JobView:
-        """Let a waiting job change places with others of its owner: "front", "up", "down", "back".
+    def move(self, job_id: str, to: str, *, owner: str = "local") -> JobView:
+        """Let a waiting job change places with others of its owner, here or at a studio on the same data folder.
 
+        Args:
+            to: "front", "up", "down", "back", or the id of a job which it is to be made before.
         Raises:
             JobNotFound: also for a job of another owner.
-            InvalidRequest: it does not wait here, or there is no such direction.
+            InvalidRequest: one of the two does not wait, or there is no such direction.
         """
-        if to not in get_args(Move):
-            raise InvalidRequest("to", repr(to)[:40], "one of " + ", ".join(get_args(Move)))
         job = self.job(job_id, owner=owner)
-        if not self._queue.move(job_id, to):
+        if to not in get_args(Move):
+            other = self._queue.job(to) if isinstance(to, str) and to != job_id else None
+            if other is None or other.owner != owner or other.state != "queued":
+                needed = ", ".join(get_args(Move)) + ", or the id of another job that waits"
+                raise InvalidRequest("to", repr(to)[:40], needed)
+        if not (self._queue.move(job_id, to) or self._takeover.move(job_id, to)):
             raise InvalidRequest("job", f"{job_id}, which is {self._standing(job)}", "one that waits")
         return self.job(job_id, owner=owner)
 

@@ -34,6 +34,7 @@ def test_who_comes_late_waits_for_one_turn_and_no_longer():
 
 @pytest.mark.parametrize("job, to, expected", [
     ("a3", "front", "a3 b1 a1 b2 a2"), ("a3", "up", "a1 b1 a3 b2 a2"), ("a1", "down", "a2 b1 a1 b2 a3"),
+    ("a3", "a1", "a3 b1 a1 b2 a2"), ("a1", "a3", "a2 b1 a1 b2 a3"), ("a1", "a2", "a1 b1 a2 b2 a3"),
     ("a1", "back", "a2 b1 a3 b2 a1"), ("a1", "up", "a1 b1 a2 b2 a3"), ("a3", "down", "a1 b1 a2 b2 a3"),
 ])
 def test_a_move_changes_nothing_for_others(job, to, expected):
@@ -43,6 +44,21 @@ def test_a_move_changes_nothing_for_others(job, to, expected):
     assert {one: slot for one, slot in line.slots().items() if slot != before[one]} == changed
     assert not {"b1", "b2"} & set(changed)
     assert called(line) == expected
+
+
+def test_a_move_is_to_a_place_of_ones_own():
+    line = filled("a1 a2 b1")
+    assert line.can_move("a1", "front") and line.can_move("a1", "a2")
+    for job, to in (("a1", "a1"), ("a1", "b1"), ("a1", "x"), ("x", "front"), ("x", "a1"), ("a1", "sideways")):
+        assert not line.can_move(job, to)
+
+
+def test_an_order_from_elsewhere_is_taken_over():
+    line, other = filled("a1 a2 a3"), filled("a1 a2 a3 a4")
+    other.move("a3", "front")
+    assert line.differs(other.slots())
+    line.take(other.slots())
+    assert called(line) == "a3 a1 a2"
 
 
 def test_a_move_can_be_undone():

@@ -178,6 +178,11 @@ class Ledger:
                 "UPDATE jobs SET turn = ?, place = ? WHERE id = ?", [(*slot, job_id) for job_id, slot in slots]
             )
 
+    def slots(self) -> dict[str, Slot]:
+        """Where each job that waits stands."""
+        rows = self._execute("SELECT id, turn, place FROM jobs WHERE state = 'queued'")
+        return {job_id: Slot(turn, place) for job_id, turn, place in rows}
+
     def remove(self, job_id: str) -> None:
         """Forget an ended job."""
         self._execute(f"DELETE FROM jobs WHERE id = ? AND NOT {_UNFINISHED}", (job_id,), durable=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
 
 Move = Literal["front", "up", "down", "back"]
 
@@ -77,15 +78,33 @@ class Line:
         """Undo a move."""
         self._slots = dict(slots)
 
-    def move(self, job_id: str, to: Move) -> list[tuple[str, Slot]]:
-        """Let a waiting job change places among its owner's; the jobs whose slot is another one now."""
+    def differs(self, slots: Mapping[str, Slot]) -> bool:
+        """Whether any waiting job stands elsewhere than `slots` says."""
+        return any(self._slots.get(one, slot) != slot for one, slot in slots.items())
+
+    def take(self, slots: Mapping[str, Slot]) -> None:
+        """Let the waiting jobs stand where `slots` says."""
+        self._slots.update((one, slot) for one, slot in slots.items() if one in self._slots)
+
+    def can_move(self, job_id: str, to: str) -> bool:
+        """Whether the job waits, and `to` is a Move or another waiting job of its owner."""
+        owner = self._owners.get(job_id)
+        return owner is not None and (to in get_args(Move) or (to != job_id and self._owners.get(to) == owner))
+
+    def move(self, job_id: str, to: str) -> list[tuple[str, Slot]]:
+        """Let a waiting job change places among its owner's; the jobs whose slot is another one now.
+
+        Args:
+            to: a Move, or the id of the job which it is to be made before.
+        """
         owner = self._owners[job_id]
         own = [one for one in self.ids() if self._owners[one] == owner]
         slots = [self._slots[one] for one in own]
         old = own.index(job_id)
         last = len(own) - 1
-        new = {"front": 0, "up": max(0, old - 1), "down": min(last, old + 1), "back": last}[to]
-        own.insert(new, own.pop(old))
+        own.remove(job_id)
+        places = {"front": 0, "up": max(0, old - 1), "down": min(last, old + 1), "back": last}
+        own.insert(places[to] if to in places else own.index(to), job_id)
         changed = [(one, slot) for one, slot in zip(own, slots) if self._slots[one] != slot]
         self._slots.update(changed)
         return changed

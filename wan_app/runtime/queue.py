@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from wan_app.runtime.forecast import Forecast
 from wan_app.runtime.job import JobView, Task, receipt_file
 from wan_app.runtime.ledger import Ledger, Unfinished, state_of
 from wan_app.runtime.leftovers import discard_output
-from wan_app.runtime.line import Line, Move, Slot
+from wan_app.runtime.line import Line, Slot
 from wan_app.runtime.worker import Worker
 from wan_app.settings import Settings
 from wan_app.types import Cancelled, Failed, Finished, JobEvent, Loading, Queued, Step
@@ -109,14 +109,16 @@ class JobQueue:
             self._worker.cancel(job_id)
         return living
 
-    def move(self, job_id: str, to: Move) -> bool:
+    def move(self, job_id: str, to: str) -> bool:
         """Let a waiting job change places with its owner's others; False if it does not wait here.
 
+        Args:
+            to: as of `Line.move`.
         Raises:
             StorageError: the new order could not be written, and was not taken.
         """
         with self._changed:
-            if job_id not in self._line:
+            if not self._line.can_move(job_id, to):
                 return False
             before = self._line.slots()
             try:
@@ -126,6 +128,15 @@ class JobQueue:
                 raise
         self._renumber()
         return True
+
+    def follow(self, seen: Mapping[str, Slot]) -> None:
+        """Take over the order that another process wrote; `seen` is the ledger's of a moment ago."""
+        with self._changed:
+            if not self._line.differs(seen):
+                return
+            # Read again while nothing here can change it: what was seen may be older than a move of our own.
+            self._line.take(self._ledger.slots())
+        self._renumber()
 
     def job(self, job_id: str) -> JobView | None:
         """The job as it stands, from memory while it lives, else from the ledger."""

@@ -15,6 +15,7 @@ from wan_app.runtime import leftovers, receipts
 from wan_app.runtime.job import receipt_file
 from wan_app.runtime.ledger import Ledger, Unfinished
 from wan_app.runtime.lifeline import is_alive
+from wan_app.runtime.line import Line
 from wan_app.runtime.orphans import Orphans
 from wan_app.runtime.queue import JobQueue
 from wan_app.settings import Settings
@@ -70,8 +71,27 @@ class Takeover:
                 for one in mine:
                     self._take(one, server)
 
+    def move(self, job_id: str, to: str) -> bool:
+        """Let a studio's waiting job change places; it follows the ledger, as whoever comes after it does.
+
+        Args:
+            to: as of `Line.move`.
+        Returns:
+            False if the job does not wait at any studio, or neither does the one it is to be made before.
+        """
+        for jobs in self._ledger.unfinished().values():
+            line = Line()
+            for one in jobs:
+                if one.lasting and one.job.state == "queued":
+                    line.add(one.job.id, one.job.owner, one.slot)
+            if line.can_move(job_id, to):
+                self._ledger.arrange(line.move(job_id, to))
+                return True
+        return False
+
     def _heed(self, jobs: list[Unfinished]) -> None:
-        """Cancel what another process wrote down as unwanted."""
+        """Do what another process wrote down: another order, jobs that are unwanted."""
+        self._queue.follow({one.job.id: one.slot for one in jobs})
         for one in jobs:
             if one.unwanted:
                 self._queue.cancel(one.job.id, one.why)

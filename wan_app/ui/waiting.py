@@ -123,7 +123,7 @@ class Waiting:
     def _do(self, act: str, job_id: str) -> None:
         owner = who().owner
         if act in ("front", "up", "down"):
-            self.services.move(job_id, act, owner=owner)  # type: ignore[arg-type]
+            self.services.move(job_id, act, owner=owner)
         elif act == "duplicate":
             self.services.duplicate(job_id, owner=owner)
         elif act == "remove":
