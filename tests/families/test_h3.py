@@ -82,6 +82,26 @@ def test_words_make_what_the_stock_blocks_make(runner: Any) -> None:
     same(runner.generate(asked(), Recorder()), *stock(runner, "t2va", prompt="a fox walks"))
 
 
+def test_words_are_read_once_also_after_a_restart_and_pictures_every_time(
+    folder: Path, picture: Path, tmp_path: Path, runner: Any
+) -> None:
+    words, keyframe = asked(), asked("image", image=picture)
+    wanted, shown = (runner.generate(one, Recorder()) for one in (words, keyframe))
+    # Loaded anew, it reads no words; what the text encoder sees of a picture is not kept.
+    for words_read in (1, 0):
+        loaded: Any = registry.load(SPEC, Plan(cache=tmp_path), folder)
+        reads: list[int] = []
+        loaded.parts["text_encoder"].model.register_forward_pre_hook(lambda *_, reads=reads: reads.append(1))
+        for _ in range(2):
+            made = loaded.generate(words, Recorder())
+            assert np.array_equal(made.frames, wanted.frames) and np.array_equal(made.audio, wanted.audio)
+        assert np.array_equal(loaded.generate(keyframe, Recorder()).frames, shown.frames)
+        assert len(reads) == words_read + 1
+        loaded.close()
+    files = list((tmp_path / "prompts").iterdir())
+    assert len(files) == 1 and b"fox" not in files[0].read_bytes()
+
+
 def test_keyframes_make_what_the_stock_blocks_make(runner: Any, picture: Path) -> None:
     output = runner.generate(asked("image", image=picture, last_image=picture), Recorder())
     given = cover(picture, (96, 64))

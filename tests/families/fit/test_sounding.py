@@ -106,6 +106,38 @@ def test_h3_is_its_architecture() -> None:
     assert 0.95 * peak < costs.token_bytes * video < 1.15 * peak
 
 
+def test_h3_decodes_as_predicted() -> None:
+    """Its whole frames, 14.0 bytes a pixel at 960x544 and at 1344x768 for 124 frames, were traced once: a minute."""
+    import torch
+    from diffusers import AutoencoderKLMiniMaxH3
+
+    from tests.families.tracing import activation_bytes, on_meta, weight_bytes
+
+    def loaded(**config: Any) -> Any:
+        vae = on_meta(lambda: AutoencoderKLMiniMaxH3(**config))
+        for name, weight in vae.named_parameters():
+            if set(name.split(".")) & set(vae._keep_in_fp32_modules):
+                weight.data = weight.data.float()
+        return vae
+
+    assert weight_bytes(loaded()) == pytest.approx(sounding.H3.rest.bytes() - 0.6e9, rel=0.02)
+    # One layer after the other, as above.
+    vae = loaded(decoder_num_layers=2)
+
+    def decode(height: int, width: int) -> Any:
+        latents = torch.empty(1, vae.config.latent_channels, 37, height // 16, width // 16, device="meta")
+        return vae.decode(latents, return_dict=False)[0]
+
+    video = decode(256, 256)
+    assert video.shape == (1, 3, 124, 256, 256) and video.dtype == torch.bfloat16
+    costs = sounding.H3.decode
+    assert costs is not None
+    peak = activation_bytes(vae, lambda: decode(256, 448))
+    assert costs.bytes(256 * 448, 124, tiling=True) == pytest.approx(peak, rel=0.2)
+    # What each further pixel takes: the chunks and, beside them, the clip that they are joined to.
+    assert costs.tiled == pytest.approx(2 * 3 * video.element_size(), abs=2.5)
+
+
 @pytest.mark.parametrize(("costs", "size", "frames", "tflop"), [
     (sounding.LTX_2, (768, 512), 121, 198.8), (sounding.LTX_2, (1216, 704), 121, 502.7),
     (sounding.H3, (1344, 768), 124, 3581.0),
