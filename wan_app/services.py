@@ -14,14 +14,14 @@ from typing import Any, get_args
 from wan_app import devices, policy
 from wan_app.checking import Checking
 from wan_app.consent.ledger import KEEPER, Consent, ConsentLedger, Person
-from wan_app.errors import InvalidRequest, JobNotFound, ModelUnavailable
-from wan_app.families import registry
+from wan_app.errors import InvalidRequest, JobNotFound
+from wan_app.families import listing, registry
 from wan_app.families.fit.fitting import fit_request
-from wan_app.families.parts import lora_folder, loras
+from wan_app.families.parts import loras
 from wan_app.families.spec import ModelSpec, check_number
 from wan_app.families.speech import registry as speech_registry
 from wan_app.families.speech import weights as speech_weights
-from wan_app.families.weights import licences, pins
+from wan_app.families.weights import licences
 from wan_app.families.weights import locate as weights
 from wan_app.generate import request_from
 from wan_app.library.library import Library
@@ -226,19 +226,8 @@ class Services:
         return self._queue.living(owner)
 
     def models(self) -> list[dict[str, Any]]:
-        """A row for every model, in listing order, with `available` and the `reason` if it is not.
-
-        `speech` tells which speech model speaks for one that has no sound of its own, and whether it is here.
-        `terms` are those of a licence that must be accepted first, with `accepted_at`, None until it is.
-        `pinned` is the commit of the first download, to which later ones keep.
-        """
-        speech = speech_registry.described(self.settings)
-        return [
-            {**spec.to_json(), **self._availability(spec),
-             "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices},
-             "terms": licences.terms_of(spec, self.settings), "pinned": pins.pinned(spec.repository, self.settings)}
-            for spec in registry.specs().values()
-        ]
+        """A row for every model, see `families.listing`."""
+        return listing.rows(self.settings)
 
     def accept_licence(self, licence_id: str, words: str) -> None:
         """Record that the person at this machine accepts a licence in its own `words`.
@@ -248,18 +237,6 @@ class Services:
             StorageError: the record cannot be written.
         """
         licences.accept(licence_id, words, self.settings)
-
-    def withdraw_licence(self, licence_id: str) -> None:
-        """Take an acceptance back; the licence's models are off again."""
-        licences.withdraw(licence_id, self.settings)
-
-    def loras(self) -> list[str]:
-        """Names of the LoRAs in the studio's folder."""
-        return lora_folder.names(self.settings.loras_dir)
-
-    def lora(self, name: Any) -> Path:
-        """The file of one of them. Raises InvalidRequest for any other name."""
-        return lora_folder.file_of(name, self.settings.loras_dir)
 
     def download(self, model_id: str, preset: str = "quality") -> DownloadView:
         """Begin to fetch a model's weights in the background, or go on with it; see `watch_download`.
@@ -403,13 +380,6 @@ class Services:
             request, weights=request.weights.absolute() if request.weights else None,
             loras=tuple(replace(one, file=one.file.absolute()) for one in request.loras),
         )
-
-    def _availability(self, spec: ModelSpec) -> dict[str, Any]:
-        try:
-            weights.locate(spec, self.settings, None)
-        except ModelUnavailable as error:
-            return {"available": False, "reason": str(error)}
-        return {"available": True, "reason": None}
 
     def _watch(self, job_id: str, owner: str) -> Iterator[JobEvent]:
         yield from self._queue.watch(job_id)

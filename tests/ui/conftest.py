@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,8 +32,13 @@ def asked_by() -> Iterator[Callable[[Who], None]]:
 
 
 @pytest.fixture
-def services() -> RememberingServices:
-    return RememberingServices()
+def services(tmp_path: Path) -> RememberingServices:
+    """With one LoRA in its folder, of no content."""
+    one, folder = RememberingServices(), tmp_path / "loras"
+    one.settings = replace(one.settings, loras_folder=folder)
+    folder.mkdir()
+    (folder / "snow.safetensors").touch()
+    return one
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_app.devices import Machine
-from wan_app.errors import InvalidRequest, JobNotFound
+from wan_app.errors import JobNotFound
 from wan_app.families import registry
 from wan_app.families.fit.fitting import fit_request
 from wan_app.families.weights.licences import LICENCES
@@ -45,16 +45,6 @@ class RememberingServices:
              "terms": self._terms(spec.licence_id)}
             for spec in registry.specs().values()
         ]
-
-    def loras(self) -> list[str]:
-        """One, of no content."""
-        return ["snow"]
-
-    def lora(self, name: Any) -> Path:
-        """As Services.lora."""
-        if name not in self.loras():
-            raise InvalidRequest("lora", repr(name), "snow")
-        return self.settings.loras_dir / f"{name}.safetensors"
 
     def submit(self, request: GenerationRequest, *, owner: str = "local") -> str:
         """As Services.submit, without a queue."""

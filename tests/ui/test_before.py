@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -185,5 +186,5 @@ def test_the_list_of_models_has_those_at_hand_first_and_licences_last(page: Page
 
 def test_a_memory_figure_says_what_it_is_for(page: Page) -> None:
     row = about._row(page.catalogue, registry.get(VACE))
-    assert "22 GB in full (bf16)<br>15 GB in 8 bits<br>12 GB in 4 bits" in row
+    assert re.search(r"\d\d GB in full \(bf16\)<br>\d\d GB in 8 bits<br>\d\d GB in 4 bits<", row)
     assert "no card needed" in about._row(page.catalogue, registry.get("pocket"))

@@ -83,8 +83,8 @@ def tab(tmp_path: Path) -> SharingTab:
     names = ("me", "tab", "told", "table", "make", "open_links", "revoke")
     fields = {name: name for name in ("label", "days", "jobs", "seconds", "places")}
     return SharingTab(
-        services=SimpleNamespace(guests=guests), settings=Settings(data_dir=tmp_path), fields=fields,  # type: ignore[arg-type]
-        **{name: name for name in names},
+        services=SimpleNamespace(guests=guests, revoke=guests.revoke),  # type: ignore[arg-type]
+        settings=Settings(data_dir=tmp_path), fields=fields, **{name: name for name in names},
     )
 
 

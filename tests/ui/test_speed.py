@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def asked(folder: Path, **values: Any) -> GenerationRequest:
     form = speed.from_page({"prompt": "p", "num_inference_steps": 30, "guidance_scale": 5.0, **values})
-    return speed.with_speed(build_request("text", form), form, lambda name: lora_folder.file_of(name, folder))
+    return speed.with_speed(build_request("text", form), form, folder)
 
 
 def test_names_are_the_files_of_the_folder(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_fast_has_steps_and_guidance_of_its_own(folder: Path) -> None:
     ("pocket", set()), ("wan2.1-vace-1.3b", {"guidance_until", "step_cache", "loras", "lora_weight"}),
     ("wan2.1-t2v-14b", {"preset", "guidance_until", "step_cache", "loras", "lora_weight"}), ("ltx-2", set()),
 ])
-def test_a_model_shows_what_it_knows_and_the_rest_is_as_usual(model_id: str, shown: set[str]) -> None:
+def test_a_model_shows_what_it_knows_and_the_rest_is_as_usual(model_id: str, shown: set[str], folder: Path) -> None:
     import gradio as gr
 
     spec = registry.get(model_id)
@@ -73,9 +73,9 @@ def test_a_model_shows_what_it_knows_and_the_rest_is_as_usual(model_id: str, sho
     with gr.Blocks():
         speed.fields(panel, spec)
     assert panel.fields.keys() == speed.USUAL.keys()
-    for names in ([], ["snow"]):
-        updates = {name: speed.limits(panel, spec, names)[one] for name, one in panel.fields.items()}
-        without = set() if names else {"loras", "lora_weight"}
+    for loras in (folder / "nowhere", folder):
+        updates = {name: speed.limits(panel, spec, loras)[one] for name, one in panel.fields.items()}
+        without = set() if loras == folder else {"loras", "lora_weight"}
         assert {name for name, one in updates.items() if one["visible"]} == shown - without
         assert all(one["value"] == speed.USUAL[name] for name, one in updates.items())
 

@@ -130,7 +130,7 @@ class Api:
         return check.answer.to_json()
 
     def _request(self, mode: Any, values: dict[str, Any]) -> GenerationRequest:
-        return with_speed(build_request(mode, values), values, self._services.lora)
+        return with_speed(build_request(mode, values), values, self._services.settings.loras_dir)
 
     def _submit(self, request: GenerationRequest) -> str:
         return self._services.submit(request, owner=who().owner)

@@ -88,7 +88,8 @@ class Page:
         def generate(*values: Any) -> Updates:
             named = dict(zip(panel.fields, values))
             form = speed.from_page(named)
-            return self._submit(lambda: speed.with_speed(build_request(panel.mode, form), form, self.services.lora))
+            folder = self.services.settings.loras_dir
+            return self._submit(lambda: speed.with_speed(build_request(panel.mode, form), form, folder))
 
         return generate
 
@@ -187,7 +188,7 @@ class Page:
             return self._limits(panel, spec.id, size, seconds) | self._emptied(panel, spec) | {
                 panel.fields["num_inference_steps"]: _scale(spec.num_inference_steps, spec.max_inference_steps),
                 panel.fields["guidance_scale"]: _scale(spec.guidance_scale, spec.max_guidance_scale),
-            } | speed.limits(panel, spec, self.services.loras())
+            } | speed.limits(panel, spec, self.services.settings.loras_dir)
 
         return change
 
@@ -335,7 +336,7 @@ class Page:
             return {panel.fields[name]: known.get(name, "") for name in ("prompt", "say") if name in panel.fields}
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
-        updates |= speed.limits(panel, spec, self.services.loras())
+        updates |= speed.limits(panel, spec, self.services.settings.loras_dir)
         speed.restored(panel, updates, known)
         if known.get("soundtrack_mode") not in get_args(SoundtrackMode):
             known.pop("soundtrack_mode", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from wan_app.errors import InvalidRequest
+from wan_app.families.parts import lora_folder
 from wan_app.families.parts.loras import MAX_LORAS
 from wan_app.families.spec import MAX_STEP_CACHE, MIN_GUIDED_SHARE, ModelSpec
 from wan_app.types import GenerationRequest, Lora
@@ -43,19 +44,20 @@ def fields(panel: Panel, spec: ModelSpec) -> None:
     panel.fields["lora_weight"] = gr.Slider(-2, 2, value=1, step=0.05, label="LoRA weight", visible=False)
 
 
-def limits(panel: Panel, spec: ModelSpec, loras: Sequence[str]) -> dict[Any, Any]:
+def limits(panel: Panel, spec: ModelSpec, folder: Path) -> dict[Any, Any]:
     """Updates for a model: what it does not know goes back to its usual value, and out of sight.
 
     Args:
-        loras: names there are to choose from.
+        folder: where the LoRAs lie.
     """
+    loras = lora_folder.names(folder)
     shown = _known(spec) if loras else _known(spec) - {"loras", "lora_weight"}
     updates = {
         panel.fields[name]: gr.update(visible=name in shown, value=value)
         for name, value in USUAL.items() if name in panel.fields
     }
     if "loras" in panel.fields:
-        choices = list(loras) if "loras" in shown else []
+        choices = loras if "loras" in shown else []
         updates[panel.fields["loras"]] = gr.update(visible=bool(choices), choices=choices, value=[])
     return updates
 
@@ -77,20 +79,18 @@ def _sensible(name: str, value: Any, choices: Sequence[str], part: Any) -> bool:
     return isinstance(value, (int, float)) and part.minimum <= value <= part.maximum
 
 
-def with_speed(
-    request: GenerationRequest, values: Mapping[str, Any], lora_file: Callable[[Any], Path]
-) -> GenerationRequest:
+def with_speed(request: GenerationRequest, values: Mapping[str, Any], folder: Path) -> GenerationRequest:
     """The request with what `values` say of these fields; absent ones keep their defaults.
 
     Args:
-        lora_file: the file of a LoRA by its name. Raises InvalidRequest for other names.
+        folder: where the LoRAs lie.
     Raises:
-        InvalidRequest: as `lora_file`, or a list of LoRAs that is none.
+        InvalidRequest: a LoRA that does not lie there, or a list of LoRAs that is none.
     """
     given = {name: USUAL[name] if values.get(name) is None else values[name] for name in USUAL}
     if not isinstance(given["loras"], (list, tuple)):
         raise InvalidRequest("lora", repr(given["loras"])[:60], "a list of names")
-    loras = tuple(Lora(lora_file(name), given["lora_weight"]) for name in given["loras"])
+    loras = tuple(Lora(lora_folder.file_of(name, folder), given["lora_weight"]) for name in given["loras"])
     return replace(
         request, preset=given["preset"], guidance_until=given["guidance_until"], step_cache=given["step_cache"],
         loras=loras,
