@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -38,8 +39,8 @@ from wan_app.types import Downloading, Loading
 MODEL = "wan2.1-vace-1.3b"
 REPOSITORY = registry.get(MODEL).repository
 SHARD = "text_encoder/model-00002-of-00002.safetensors"
-# A stalled connection is noticed in 0.3 s, the next try comes 0.01 s later.
-HASTE = Patience(stall=0.3, tries=3, wait=0.01, longest=0.02)
+# A stalled connection is noticed in half a second; a crawl, which takes two, in three times that.
+HASTE = Patience(stall=0.5, tries=3, wait=0.01, longest=0.02)
 
 
 @pytest.fixture
@@ -343,15 +344,19 @@ def test_a_speech_model_brings_all_its_parts(hub: FakeHub, settings: Settings) -
         assert contents(folder).keys() == {*part.files, "config.json", "model.safetensors"}
 
 
-def test_a_component_from_another_repository_lies_under_its_name(hub: FakeHub, settings: Settings) -> None:
-    import json
-
+def in_another_repository(hub: FakeHub, **source: str) -> dict[str, bytes]:
+    """Move the autoencoder to `someone/parts`; its files."""
     files = hub.repositories[REPOSITORY]
     vae = {path: files.pop(path) for path in list(files) if path.startswith("vae/")}
     hub.repositories["someone/parts"] = {f"deep/{path}": content for path, content in vae.items()}
     index = json.loads(files["model_index.json"])
-    index["vae"].append({"pretrained_model_name_or_path": "someone/parts", "subfolder": "deep/vae"})
+    index["vae"].append({"pretrained_model_name_or_path": "someone/parts", "subfolder": "deep/vae"} | source)
     files["model_index.json"] = json.dumps(index).encode()
+    return vae
+
+
+def test_a_component_from_another_repository_lies_under_its_name(hub: FakeHub, settings: Settings) -> None:
+    vae = in_another_repository(hub)
     folder = download(MODEL, settings, Recorder(), HASTE).folder
     assert (folder / "vae/config.json").read_bytes() == vae["vae/config.json"]
     assert contents(folder).keys() == needed().keys()
@@ -411,6 +416,46 @@ def test_the_first_download_pins_its_commit(hub: FakeHub, settings: Settings) ->
     hub.asked.clear()
     download(MODEL, settings, Recorder(), HASTE)
     assert hub.asked[0].path == f"/api/models/{REPOSITORY}/revision/{COMMIT}"
+
+
+@pytest.mark.parametrize(
+    ("revision", "name"), [("main", "someone/parts"), (COMMIT, f"someone/parts@{COMMIT}")], ids=["branch", "commit"]
+)
+def test_a_component_from_another_repository_is_pinned_too(
+    hub: FakeHub, settings: Settings, revision: str, name: str
+) -> None:
+    in_another_repository(hub, revision=revision)
+    folder = download(MODEL, settings, Recorder(), HASTE).folder
+    assert pins.pinned(name, settings) == pins.pinned(REPOSITORY, settings) == COMMIT
+    (folder / "vae/config.json").unlink()
+    hub.asked.clear()
+    download(MODEL, settings, Recorder(), HASTE)
+    listings = {one.path for one in hub.asked if one.path.startswith("/api/")}
+    assert listings == {f"/api/models/{one}/revision/{COMMIT}" for one in (REPOSITORY, "someone/parts")}
+
+
+def test_a_component_whose_commit_is_gone_is_told_with_its_pin(hub: FakeHub, in_folder: Settings) -> None:
+    in_another_repository(hub)
+    pins.pin("someone/parts", "f" * 40, in_folder)
+    with pytest.raises(ModelUnavailable, match="someone/parts has no such revision: it was fetched at ffffffffffff"):
+        download(MODEL, in_folder, Recorder(), HASTE)
+    assert pins.pinned(REPOSITORY, in_folder) is None
+
+
+def test_the_pinned_snapshot_is_used_whatever_another_program_fetched(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    folder = download(MODEL, settings, Recorder(), HASTE).folder
+    # As another program leaves the cache that has begun to fetch what is newer.
+    newer = folder.parent / ("d" * 40)
+    newer.mkdir()
+    (newer / "model_index.json").write_text("{}")
+    (folder.parents[1] / "refs" / "main").write_text("d" * 40)
+    assert weights.locate(registry.get(MODEL), settings) == folder
+    settings.pins_file.unlink()
+    with pytest.raises(ModelUnavailable, match="d" * 40):
+        weights.locate(registry.get(MODEL), settings)
 
 
 def test_a_download_that_failed_pins_nothing(hub: FakeHub, settings: Settings) -> None:

@@ -62,12 +62,16 @@ class _Wish(NamedTuple):
 
 @dataclass(frozen=True)
 class Repository:
-    """What one place is to hold. `marker` is the file by which the folder is found; it comes last."""
+    """What one place is to hold. `marker` is the file by which the folder is found; it comes last.
+
+    `commits` are those that files come from, by name of pin; a component may lie in another repository.
+    """
 
     place: Place
     commit: str
     files: list[Wanted]
     marker: Wanted
+    commits: dict[str, str]
 
 
 def target_of(model_id: str, preset: str = "quality") -> str:
@@ -187,7 +191,8 @@ async def _fetch(wish: _Wish, settings: Settings, hub: Hub, progress: Progress) 
             await _fetch_files(hub, markers, progress)
             for one in found:
                 one.place.finish()
-                pins.pin(one.marker.file.repository, one.commit, settings)
+                for name, commit in one.commits.items():
+                    pins.pin(name, commit, settings)
             progress.tell(last=True)
     return found
 
@@ -240,14 +245,20 @@ async def _needed(
     marker = Wanted(listing.files[spec.index_file], spec.index_file)
     index = await _index(spec, place, marker, hub, progress)
     wanted: list[Wanted] = []
+    commits = {pins.name_of(spec.repository, spec.revision): listing.commit}
     for component in components(index, spec.repository):
-        wanted += await _component(spec, component, listing, hub)
-    return [Repository(place, listing.commit, wanted, marker)]
+        holding, folder = listing, component.name
+        if component.source:
+            repository, revision, folder = component.source
+            holding = await _listing(hub, repository, revision, settings)
+            commits[pins.name_of(repository, revision)] = holding.commit
+        wanted += _component(spec, component, holding, folder)
+    return [Repository(place, listing.commit, wanted, marker, commits)]
 
 
 async def _listing(hub: Hub, repository: str, revision: str, settings: Settings) -> Listing:
     """At the commit of the first download, if there was one."""
-    commit = pins.pinned(repository, settings)
+    commit = pins.pinned(pins.name_of(repository, revision), settings)
     try:
         return await hub.listing(repository, commit or revision)
     except ModelUnavailable as error:
@@ -276,12 +287,9 @@ async def _index(
     return index
 
 
-async def _component(spec: ModelSpec, component: Component, listing: Listing, hub: Hub) -> list[Wanted]:
-    """The files of one component, those of another repository under the component's name."""
-    folder, files = component.name, listing.files
-    if component.source:
-        repository, revision, folder = component.source
-        files = (await hub.listing(repository, revision)).files
+def _component(spec: ModelSpec, component: Component, listing: Listing, folder: str) -> list[Wanted]:
+    """The files of one component, in `folder` there, under the component's name here."""
+    files = listing.files
     paths = files_of(files, folder, component.library)
     if weights.has_tensors(component.class_name) and not any(path.endswith(".safetensors") for path in paths):
         raise ModelUnavailable(
@@ -301,7 +309,8 @@ async def _speech_part(
         raise ModelUnavailable(f"{spec.id}: {part.repository} has no {lacking[0]}; it is laid out otherwise")
     # The folder is found by its config.json.
     files = [Wanted(listing.files[path], path) for path in sorted(paths)]
-    return Repository(place, listing.commit, files, Wanted(listing.files["config.json"], "config.json"))
+    marker, commits = Wanted(listing.files["config.json"], "config.json"), {part.repository: listing.commit}
+    return Repository(place, listing.commit, files, marker, commits)
 
 
 async def _fast_part(wish: _Wish, fast: Fast, settings: Settings, hub: Hub, locks: ExitStack) -> Repository:
@@ -311,7 +320,7 @@ async def _fast_part(wish: _Wish, fast: Fast, settings: Settings, hub: Hub, lock
     if lacking := [path for path in fast.files if path not in listing.files]:
         raise ModelUnavailable(f"{wish.model_id}: {fast.repository} has no {lacking[0]}; it is laid out otherwise")
     *files, last = [Wanted(listing.files[path], path) for path in fast.files]
-    return Repository(place, listing.commit, files, last)
+    return Repository(place, listing.commit, files, last, {fast.repository: listing.commit})
 
 
 # --- Before and after ------------------------------------------------------------------------

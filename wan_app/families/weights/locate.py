@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from wan_app import settings as app_settings
 from wan_app.errors import ModelUnavailable
 from wan_app.families.spec import ModelSpec
-from wan_app.families.weights import licences
+from wan_app.families.weights import licences, pins
 from wan_app.settings import Settings
 
 # Components that hold no tensors, by the end of their class name -> files of which one must be there.
@@ -64,10 +64,7 @@ def locate_file(repository: str, name: str, settings: Settings) -> Path | None:
     """One file of a repository on this machine, as `locate` looks for folders; None if it is not here."""
     if settings.weights_dir is not None and (settings.weights_dir / repository / name).is_file():
         return settings.weights_dir / repository / name
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, name)
-    return Path(found) if isinstance(found, str) else None
+    return _in_cache(repository, name, "main", settings)
 
 
 def check_folder(spec: ModelSpec, folder: Path) -> None:
@@ -117,11 +114,20 @@ def _installed(spec: ModelSpec, settings: Settings) -> Path | None:
         folder = settings.weights_dir / spec.repository
         if folder.is_dir():
             return folder
+    index = _in_cache(spec.repository, spec.index_file, spec.revision, settings)
+    return index.parent if index else None
+
+
+def _in_cache(repository: str, name: str, revision: str, settings: Settings) -> Path | None:
+    """A file in the hub's cache: at the commit that is kept to, else at what another program fetched."""
     # The hub library knows its own cache (HF_HOME and the rest); it asks no network here.
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(spec.repository, spec.index_file, revision=spec.revision)
-    return Path(index).parent if isinstance(index, str) else None
+    for commit in (pins.pinned(pins.name_of(repository, revision), settings), revision):
+        found = try_to_load_from_cache(repository, name, revision=commit) if commit else None
+        if isinstance(found, str):
+            return Path(found)
+    return None
 
 
 def _not_here(spec: ModelSpec) -> str:
