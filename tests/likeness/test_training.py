@@ -13,7 +13,7 @@ from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
 from wan_app.likeness.text import build_text_encoder, build_tokenizer
 from wan_app.likeness.training.autoencoder import clip_groups, psnr, start_from_components
-from wan_app.likeness.training.data import Batch, known_latents, known_sound
+from wan_app.likeness.training.data import CONTEXT_NOISE, Batch, known_latents, known_sound
 from wan_app.likeness.training.decoder import draw_pair, mouth_error
 from wan_app.likeness.training.optim import Average, Optimiser
 from wan_app.likeness.training.parallel import Rank
@@ -50,7 +50,11 @@ def test_known_frames_are_masked_and_the_last_picture_is_only_hinted_at() -> Non
     assert not known[200:].any()
     given = known[:200, 0, :, 0, 0].sum(1)
     assert set(given.tolist()) == {1.0, 2.0, 3.0}
-    assert torch.equal(known[:200, 2:, 0], latents[:200, :, 0])
+    wrong = (known[:200, 2:, 0] - latents[:200, :, 0]).flatten(1).std(1)
+    # A picture is shown as it is, what a clip goes on from is mostly a little wrong.
+    assert not wrong[given == 1].any()
+    assert 0.5 < float((wrong[given > 1] > 0).float().mean()) < 0.9
+    assert float(wrong.max()) < 2 * CONTEXT_NOISE
     hinted = known[:200, 1, -1, 0, 0] > 0
     assert 20 < int(hinted.sum()) < 80
     assert torch.equal(known[:200, 2:, -1][hinted], stills[:200, :, 0][hinted])

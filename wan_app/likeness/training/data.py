@@ -28,8 +28,10 @@ from wan_app.likeness.world.sounds import clip_sound
 BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
 # Clips that a bucket is never without, and that are rendered at once.
 MINIMUM = 32
-MODES = {"text": 0.40, "reference": 0.35, "image": 0.25}
+MODES = {"text": 0.37, "reference": 0.33, "image": 0.30}
 MORE_TALK = 0.2
+# Of the latents that a clip goes on from, at most; theirs is about 1.
+CONTEXT_NOISE = 0.3
 STILL_MODES = {"text": 0.55, "reference": 0.45}
 
 
@@ -168,7 +170,7 @@ class Pool:
     ) -> Batch:
         # A reference may come with a first picture too, and now and then without its face.
         use = [
-            mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.3
+            mode == "reference" and self.rng.random() > 0.08 or mode == "image" and self.rng.random() < 0.5
             for mode in modes
         ]
         heard = [self.rng.random() < 0.6 for _ in modes]
@@ -201,9 +203,14 @@ def known_latents(
     for row, mode in enumerate(modes):
         if mode != "image":
             continue
-        given = rng.choices((1, 2, 3), weights=(0.7, 0.2, 0.1))[0]
+        given = rng.choices((1, 2, 3), weights=(0.55, 0.35, 0.1))[0]
         known[row, 0, :given] = 1
         known[row, 2:, :given] = latents[row, :, :given]
+        if given > 1 and rng.random() < 0.7:
+            # What a window of a long clip goes on from is slightly wrong: taken at its word, the faults of one
+            # window would be those of the next, and more of them.
+            context = known[row, 2:, :given]
+            context += rng.uniform(0.0, CONTEXT_NOISE) * torch.randn(context.shape).to(context)
         if rng.random() < 0.25:
             known[row, 1, -1] = 1
             known[row, 2:, -1] = stills[row, :, 0]

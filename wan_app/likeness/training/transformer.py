@@ -45,9 +45,9 @@ def flow_loss(
     noisy_audio, given_audio = None, None
     if batch.audio is not None and batch.known_audio is not None:
         given_audio = batch.known_audio[:, :1]
-        noisy_audio = noised(batch.audio, level, given_audio, generator)
+        noisy_audio = noised(batch.audio, level, batch.known_audio[:, 1:], given_audio, generator)
     made = model(
-        noised(clean, level, given, generator),
+        noised(clean, level, batch.known[:, 2:], given, generator),
         level,
         text,
         identity_hidden_states=batch.identity,
@@ -65,12 +65,12 @@ def flow_loss(
 
 
 def noised(
-    clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor, generator: torch.Generator
+    clean: torch.Tensor, level: torch.Tensor, known: torch.Tensor, given: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """Clean latents (B, ...) at noise levels (B,); what is given is shown clean, as it will be when generating."""
+    """Clean latents (B, ...) at noise levels (B,); what is given is shown as it is known, as when generating."""
     t = level.view(-1, *[1] * (clean.ndim - 1))
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    return torch.where(given > 0, clean, (1 - t) * clean + t * noise)
+    return torch.where(given > 0, known, (1 - t) * clean + t * noise)
 
 
 def missed(made: torch.Tensor, clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
