@@ -76,7 +76,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add("--guidance-until", type=_number("guidance_until"), metavar="SHARE",
         help="share of the steps that are guided, 1 for all; a step without takes half the time (Wan)")
     add("--step-cache", type=_number("step_cache"), metavar="SHARE",
-        help="skip steps that differ from the last one by less, for example 0.08; 0 for none (Wan)")
+        help="skip steps that differ from the last one by less, for example 0.08; 0 for none (Wan, H3)")
     add("--preset", metavar="|".join(get_args(Preset)), help="fast: 4 steps with a distilled LoRA (14B of Wan)")
     add("--lora", type=_lora, action="append", default=[], metavar="FILE[:WEIGHT]",
         help="small weights over the model's own, 1 by default (Wan); repeat for more")

@@ -16,7 +16,8 @@ def cached_steps(transformers: Sequence[Any], threshold: float) -> Iterator[None
     where the blocks are all there is. VACE's hints, added between the blocks, would be added twice (27 % off
     for the same input again); `parts.hints` has the blocks add them, and it is right to 5e-8
     (tests/families/parts/test_caches.py). On diffusers 0.42 MagCache is wrong on VACE in the same way, and
-    miscounts the steps of two experts; it is not offered.
+    miscounts the steps of two experts; it is not offered. LTX-2's blocks hand on picture and sound apart,
+    which this cache does not know, and eight steps (Echo) are too few to skip any.
 
     cache-dit 1.5.3 is not used, for all that it is right on VACE (5e-8) while prompt and negative prompt
     take turns: it tells them apart by counting, so that after guidance has ended (`guidance_until`) every
@@ -32,9 +33,19 @@ def cached_steps(transformers: Sequence[Any], threshold: float) -> Iterator[None
 
     try:
         for one in transformers:
+            _make_known(one)
             one.enable_cache(FirstBlockCacheConfig(threshold=threshold))
         yield
     finally:
         for one in transformers:
             if one.is_cache_enabled:
                 one.disable_cache()
+
+
+def _make_known(transformer: Any) -> None:
+    """Tell diffusers what H3's blocks hand on, which it does not list: one tensor, as Wan's do."""
+    from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+
+    one_tensor = TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None)
+    for kind in {type(block) for block in getattr(transformer, "transformer_blocks", ())}:
+        TransformerBlockRegistry.register(kind, one_tensor)

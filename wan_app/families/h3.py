@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_app.families.base import Numbers, Output, Pipeline, Plan
+from wan_app.families.caches import cached_steps
 from wan_app.families.fit.sounding import H3
 from wan_app.families.parts.frames import cover, keep_given
 from wan_app.families.parts.h3_decode import CANCEL_AT, H3Decoder, latents_of_rows
@@ -77,6 +78,7 @@ SPECS = (
         pipeline_class="MiniMaxH3ModularPipeline",
         index_file="modular_model_index.json",
         costs=H3,
+        takes_step_cache=True,
     ),
 )  # fmt: skip
 
@@ -242,8 +244,10 @@ class H3Runner:
         """Normalised latents of video (1, C, F, h, w) and sound (2, C, T)."""
         import torch
 
-        self.residents.bring(self.parts[self._partition])
-        with self._watched(numbers, report):
+        transformer = self.parts[self._partition]
+        self.residents.bring(transformer)
+        skipping = cached_steps([transformer], request.step_cache)
+        with self._watched(numbers, report), skipping, transformer.cache_context("pass"):
             made = self._stage("denoise", request)(
                 state=state,
                 width=numbers.width,

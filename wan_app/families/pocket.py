@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from wan_app.families.base import Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
+from wan_app.families.base import Numbers, Output, Pipeline, Plan, cancel_points, numbers_of, prompt_calling
+from wan_app.families.parts import windows
 from wan_app.families.parts.recording import Recording
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.speech.lines import spoken_lines
@@ -120,8 +121,10 @@ class PocketPipeline:
 
         def on_step(index: int, total: int, clean: torch.Tensor) -> None:
             times.append(time.monotonic())
-            # Encoding the pictures counts into the first step, so later ones are measured from its end.
-            each = (times[-1] - times[1 if index > 1 else 0]) / max(1, index - 1)
+            # Encoding the pictures counts into the first step, so later ones are measured from its end. A clip that
+            # is taken up begins in the middle.
+            done = len(times) - 1
+            each = (times[-1] - times[1 if done > 1 else 0]) / max(1, done - 1)
             eta = each * (total - index) + self._decode_seconds * numbers.num_frames
             report(Step(index=index, total=total, eta=eta, preview=self._preview(clean)))
             report.check()
@@ -149,6 +152,8 @@ class PocketPipeline:
                 generator=torch.Generator("cpu").manual_seed(numbers.seed),
                 on_step=on_step,
                 on_decode=on_decode,
+                on_window=lambda whole: windows.keep(report.windows, **whole._asdict()),
+                made=self._made_before(report.windows, numbers),
             )
         if made.frames is not None:
             self._decode_seconds = (time.monotonic() - times[-1]) / numbers.num_frames
@@ -184,6 +189,18 @@ class PocketPipeline:
                 pitch=spoken.pitch if spoken else None,
             ),
         )
+
+    def _made_before(self, file: Path | None, numbers: Numbers) -> Any:
+        """The `Latents` that an earlier try of this job had finished, if they fit."""
+        from wan_app.likeness.autoencoder import CELL
+        from wan_app.likeness.pipeline import ENLARGED, Latents
+
+        found = windows.kept(file)
+        if found.keys() != set(Latents._fields):
+            return None
+        cells = (numbers.height // (ENLARGED * CELL), numbers.width // (ENLARGED * CELL))
+        latents = Latents(**{name: one.to(self.pipe.device) for name, one in found.items()})
+        return latents if latents.video.shape[3:] == cells else None
 
     def close(self) -> None:
         """Drop the model."""
