@@ -282,6 +282,24 @@ def test_models_as_json(data, capsys):
     assert "eustlb/pocket-tts" in speech["reason"]
 
 
+def test_models_in_words_tell_what_each_takes_and_gives(data, capsys):
+    code, printed, err = run(capsys, "models")
+    assert (code, err) == (0, "")
+    lines = printed.splitlines()
+    told = dict(zip((line.split()[0] for line in lines[::2]), lines[1::2]))
+    assert len(told) == 14 and all(line.startswith("    ") for line in told.values())
+    assert told["pocket"].strip() == (
+        "14.4 M parameters; bundled; memory 900 MB; 5 to 41 frames (4k+1) at 8 fps; with sound; "
+        "references: characters 1, pictures 4, voices 1"
+    )
+    assert told["wan2.1-vace-1.3b"].strip() == (
+        "2.15 G parameters; 16.2 GB to download; memory 19.2 GB, 14.3 GB in 8 bits, 10.7 GB in 4; "
+        "5 to 81 frames (4k+1) at 16 fps; silent; references: characters 3, pictures 3, voices 3"
+    )
+    assert told["ltx-2"].endswith("with sound; references: none")
+    assert "MiniMax H3 Community License" in printed
+
+
 def test_words_with_a_dash_in_front_are_words(data):
     given = ["generate", "text", "--prompt", "-a cat", "--negative-prompt", "-dogs"]
     args = cli._parser().parse_args(arguments.joined(given))

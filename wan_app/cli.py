@@ -89,7 +89,8 @@ def generate(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def models(args: argparse.Namespace, settings: Settings) -> int:
-    """List the models."""
+    """List the models: what each is, takes and gives."""
+    from wan_app.families.listing import in_words
     from wan_app.services import Services
 
     with closing(Services(settings)) as services:
@@ -98,8 +99,7 @@ def models(args: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        state = "ready" if row["available"] else "not here"
-        print(f"{row['id']:<20} {state:<9} {', '.join(row['tasks']):<24} {row['licence']}")
+        print(in_words(row))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from wan_app.errors import ModelUnavailable
@@ -26,6 +27,29 @@ def rows(settings: Settings) -> list[dict[str, Any]]:
          "terms": licences.terms_of(spec, settings), "pinned": pins.pinned(spec.repository, settings)}
         for spec in registry.specs().values()
     ]
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """A row of `rows` in two lines: what it is and under which licence, and what it takes and gives."""
+    state = "ready" if row["available"] else "not here"
+    first = f"{row['id']:<20} {state:<9} {', '.join(row['tasks']):<24} {row['licence']}"
+    fetched = f"{_short(row['download_bytes'])}B to download" if row["download_bytes"] else "bundled"
+    bits = {"none": "", "int8": " in 8 bits", "nf4": " in 4"}
+    memory = ", ".join(f"{_short(size)}B{bits[name]}" for name, size in row["memory"].items())
+    grid = row["frame_grid"]
+    frames = f"{grid['min']} to {grid['max']} frames ({grid['step']}k+{grid['offset']}) at {row['fps']:g} fps"
+    sound = "with sound" if row["native_audio"] else "silent"
+    voices = row["max_voices"] if row["native_audio"] else row["speech"]["max_voices"]
+    limits = {"characters": row["max_characters"], "pictures": row["max_reference_images"], "voices": voices}
+    shown = ", ".join(f"{name} {most}" for name, most in limits.items()) if row["max_characters"] else "none"
+    count = f"{_short(row['parameters'])} parameters"
+    return f"{first}\n    {count}; {fetched}; memory {memory}; {frames}; {sound}; references: {shown}"
+
+
+def _short(count: int) -> str:
+    """A count in three digits: 2.15 G."""
+    size, unit = (1e9, "G") if count >= 1e9 else (1e6, "M")
+    return f"{count / size:.3g} {unit}"
 
 
 def _availability(spec: ModelSpec, settings: Settings) -> dict[str, Any]:

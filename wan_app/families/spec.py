@@ -224,6 +224,7 @@ class ModelSpec:
             "max_characters": self.max_characters, "max_voices": self.max_voices,
             "num_inference_steps": self.num_inference_steps, "guidance_scale": self.guidance_scale,
             "presets": ["quality", "fast"] if self.fast else ["quality"], "takes_loras": self.takes_loras,
+            "guidance_can_end": self.guidance_can_end, "takes_step_cache": self.takes_step_cache,
         }
 
     def _check_task(self, request: GenerationRequest) -> None:
