@@ -213,3 +213,5 @@ def test_a_folder_that_does_not_load_gives_one_line(settings: Settings, folder: 
     with pytest.raises(ModelUnavailable) as caught:
         registry.load(SPEC, Plan(), located)
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+    # Nor what libraries advise programmers to do about it.
+    assert "ignore_mismatched_sizes" not in str(caught.value) and len(str(caught.value)) < 500

@@ -30,10 +30,16 @@ def faults_as_ours(model_id: str, plan: Plan, where: str) -> Iterator[None]:
         # diffusers, transformers and safetensors each raise their own kinds on a wrong file;
         # for the user they are one: this folder is not this model. The cause stays chained.
         if is_out_of_memory(error):
-            raise OutOfMemory(f"{model_id} does not fit on {plan.device}: {error}") from error
+            raise OutOfMemory(f"{model_id} does not fit on {plan.device}: {_in_a_line(error)}") from error
         raise ModelUnavailable(
-            f"{model_id}: the weights in {where} do not load: {type(error).__name__}: {str(error)[:300]}"
+            f"{model_id}: the weights in {where} do not load: {type(error).__name__}: {_in_a_line(error)}"
         ) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    """The first sentence: what libraries say after it is advice to whoever programs with them."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line.partition(". ")[0][:300]
 
 
 @cache
