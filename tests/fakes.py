@@ -154,12 +154,14 @@ class ScriptedWorker:
     def __init__(self) -> None:
         self.cancelled: list[str] = []
         self.ran: list[str] = []
+        self.tasks: list[Task] = []
         self.go_on = Event()
         self.closed = False
 
     def run(self, task: Task) -> Iterator[JobEvent]:
         """As `Worker.run`; "wait" waits for `go_on` or a cancel."""
         self.ran.append(task.request.prompt)
+        self.tasks.append(task)
         yield Loading("Reading the prompt")
         if task.request.prompt == "wait":
             while not self.go_on.wait(0.005):

@@ -57,6 +57,8 @@ class HereWorker(fakes.ScriptedWorker):
 class Silent:
     """A Reporter to whom nobody listens."""
 
+    windows: Path | None = None
+
     def __call__(self, event: JobEvent) -> None:
         """See types.Reporter."""
 

@@ -31,9 +31,9 @@ from wan_app.media.marks.credentials import ready_keys
 from wan_app.media.marks.verify import Verification
 from wan_app.media.storage import check_writable, shown
 from wan_app.media.video import read_metadata
-from wan_app.runtime import leftovers, receipts
+from wan_app.runtime import leftovers
 from wan_app.runtime.downloads import DownloadEvent, Downloads, DownloadView
-from wan_app.runtime.job import JobView, new_job_id, now, receipt_file
+from wan_app.runtime.job import JobView, new_job_id, now
 from wan_app.runtime.ledger import Ledger, Tally
 from wan_app.runtime.lifeline import Lifeline
 from wan_app.runtime.line import Move
@@ -196,7 +196,7 @@ class Services:
             raise InvalidRequest("job", f"{job_id}, which is {self._standing(job)}", "a cancel first")
         # The files first: a row without a file says what was there, a file without a row is never found again.
         leftovers.discard_output(self.settings, job)
-        receipts.remove(receipt_file(self.settings, job_id))
+        leftovers.forget_tries(self.settings, job_id)
         (self.settings.logs_dir / f"{job_id}.log").unlink(missing_ok=True)
         self._queue.forget(job_id)
         self.library.forget(job)

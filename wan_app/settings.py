@@ -154,6 +154,11 @@ class Settings:
         """What workers finished and the ledger may not know yet."""
         return self.data_dir / "receipts"
 
+    @property
+    def windows_dir(self) -> Path:
+        """The finished parts of long clips that are being made."""
+        return self.data_dir / "windows"
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read WAN_APP_DATA_DIR, WAN_APP_WEIGHTS_DIR, WAN_APP_DEVICE, WAN_APP_STALL_SECONDS, WAN_APP_SIGN_CERT,

@@ -294,7 +294,13 @@ JobEvent = Queued | Downloading | Loading | Step | Exporting | Finished | Failed
 
 
 class Reporter(Protocol):
-    """How a running pipeline speaks to the outside. Both calls may raise `errors.Cancelled`."""
+    """How a running pipeline speaks to the outside. Both calls may raise `errors.Cancelled`.
+
+    `windows` is where a pipeline that makes a long clip in windows may keep what is finished, for whoever takes
+    the job up after this process; None if nobody would.
+    """
+
+    windows: Path | None
 
     def __call__(self, event: JobEvent) -> None:
         """Publish an event."""

@@ -36,6 +36,8 @@ class Recorder:
         stop_after: an event type; the second `check` after the first such event raises.
     """
 
+    windows: Path | None = None
+
     def __init__(self, stop_after: type | None = None) -> None:
         self.stop_after = stop_after
         self.events: list[JobEvent] = []

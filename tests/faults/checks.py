@@ -112,7 +112,7 @@ def _check_folders(settings: Settings, jobs: dict[str, JobView], found: Audit) -
     """Nothing on the disk that no row knows of."""
     if settings.outputs_dir.is_dir():
         found.left_over += [one.name for one in settings.outputs_dir.iterdir() if one.name not in jobs]
-    for folder in (settings.receipts_dir, settings.inputs_dir):
+    for folder in (settings.receipts_dir, settings.windows_dir, settings.inputs_dir):
         if folder.is_dir():
             found.left_over += [one.name for one in folder.iterdir()
-                                if one.suffix in (".part", ".f32") or folder == settings.receipts_dir]
+                                if one.suffix in (".part", ".f32") or folder != settings.inputs_dir]

@@ -50,6 +50,10 @@ class _Paced:
     def check(self) -> None:
         self._report.check()
 
+    @property
+    def windows(self) -> Path | None:
+        return self._report.windows
+
 
 def load(model_id: str, plan: Plan, weights: Path | None) -> SlowPipeline:
     """As `ModelManager`'s load."""

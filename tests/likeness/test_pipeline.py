@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wan_app.likeness.pipeline import WINDOW, LikenessOutput, LikenessPipeline, plan_windows
+from wan_app.likeness.pipeline import WINDOW, Latents, LikenessOutput, LikenessPipeline, plan_windows
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,17 @@ def test_any_length_on_the_grid(pipe: LikenessPipeline, num_frames: int) -> None
     assert made.audio.shape == (1, 2000 * num_frames) and made.audio.dtype == np.float32
     assert frames.shape == (num_frames, 96, 160, 3) and frames.dtype == np.uint8
     assert steps == [(i + 1, len(steps)) for i in range(len(steps))]
+
+
+def test_a_clip_goes_on_from_any_of_its_windows_and_is_the_same(pipe: LikenessPipeline) -> None:
+    so_far: list[Latents] = []
+    whole = make(pipe, num_frames=41, on_window=so_far.append)
+    assert [one.video.shape[2] for one in so_far] == [5, 8], "after the last window there is nothing to take up"
+    for windows, made in enumerate(so_far, 1):
+        steps: list[int] = []
+        again = make(pipe, num_frames=41, made=made, on_step=lambda i, n, clean, steps=steps: steps.append(i))
+        assert steps[0] == 2 * windows + 1
+        assert np.array_equal(again.frames, whole.frames) and np.array_equal(again.audio, whole.audio)
 
 
 def test_a_longer_clip_goes_on_from_the_shorter_one(pipe: LikenessPipeline) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import ScriptedWorker, result_of
 from wan_app.runtime import receipts
-from wan_app.runtime.job import Task, receipt_file
+from wan_app.runtime.job import Task, receipt_file, windows_file
 from wan_app.runtime.ledger import Ledger
 from wan_app.runtime.lifeline import Lifeline
 from wan_app.runtime.queue import JobQueue
@@ -123,6 +123,31 @@ def test_a_finished_file_whose_news_was_lost_is_known_and_not_made_again(start, 
         assert (row.state, row.result, worker.ran) == ("finished", result, [])
         assert [one.name for one in job.out.parent.iterdir()] == ["clip.mp4"]
         assert not receipt_file(settings, job.id).exists()
+
+
+def test_the_finished_part_of_a_clip_is_there_for_the_next_try_and_gone_then(start, ledger, make_job, settings):
+    job = left(ledger, make_job("wait"), starts=1)
+    kept = windows_file(settings, job.id)
+    kept.parent.mkdir()
+    kept.write_bytes(b"two windows")
+    takeover, queue, worker = start()
+    takeover.look()
+    watched = queue.watch(job.id)
+    while not worker.tasks:
+        next(watched)
+    assert worker.tasks[0].windows == kept and kept.exists()
+    worker.go_on.set()
+    assert isinstance(list(watched)[-1], Finished)
+    assert not kept.exists()
+
+
+def test_a_job_that_is_given_up_leaves_no_part_of_a_clip(start, ledger, make_job, settings):
+    job = left(ledger, make_job(), starts=1, lasting=False)
+    kept = windows_file(settings, job.id)
+    kept.parent.mkdir()
+    kept.write_bytes(b"two windows")
+    start()[0].look()
+    assert ledger.get(job.id).state == "failed" and not kept.exists()
 
 
 def test_a_file_without_a_receipt_is_made_again_in_the_same_place(start, ledger, make_job, settings):

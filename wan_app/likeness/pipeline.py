@@ -139,6 +139,8 @@ class LikenessPipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         on_step: OnStep | None = None,
         on_decode: Callable[[], None] | None = None,
+        on_window: Callable[[Latents], None] | None = None,
+        made: Latents | None = None,
     ) -> LikenessOutput:
         """Make one clip.
 
@@ -152,6 +154,9 @@ class LikenessPipeline(DiffusionPipeline):
             sound_only: leave out the decoding of frames.
             on_step: called after each denoising step with its number, the total, and the clean video estimate.
             on_decode: called once before decoding.
+            on_window: called with the clip so far after each window that another follows.
+            made: the clip so far of an earlier call with the same arguments and the same seed: its windows are not
+                made again, and the clip will be the same.
         """
         cells = (height // (ENLARGED * CELL), width // (ENLARGED * CELL))
         pictures = image if isinstance(image, list) else [image] if image else []
@@ -164,19 +169,26 @@ class LikenessPipeline(DiffusionPipeline):
 
         windows = list(plan_windows((num_frames - 1) // GROUP + 1))
         total, step = num_inference_steps * len(windows), 0
-        whole: Latents | None = None
+        whole = made
         for start, stop in windows:
+            # Drawn also for a window that is there, so that the others get theirs.
+            noise = self._noise(cells, generator)
+            if whole is not None and whole.video.shape[2] >= stop:
+                step += num_inference_steps
+                continue
             if whole is not None:
                 given = self._carry_over(whole.video, start)
             known = Latents(
                 self._known(given, last if stop == windows[-1][1] else None, cells, latest=stop - start),
                 self._known_sound(None if whole is None else whole.audio[:, :, sounds_before(GROUP * start) :]),
             )
-            for clean in self.denoise(self._noise(cells, generator), known, conditions, num_inference_steps):
+            for clean in self.denoise(noise, known, conditions, num_inference_steps):
                 step += 1
                 if on_step is not None:
                     on_step(step, total, clean.video)
             whole = joined(whole, clean)
+            if on_window is not None and stop != windows[-1][1]:
+                on_window(whole)
         assert whole is not None  # there is at least one window
         if on_decode is not None:
             on_decode()

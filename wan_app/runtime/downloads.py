@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from wan_app import errors
@@ -67,6 +68,8 @@ class DownloadView:
 
 class _Live:
     """One download and the `Reporter` of its thread. Only the last event is kept: it says it all."""
+
+    windows: Path | None = None
 
     def __init__(self, model_id: str, changed: threading.Condition) -> None:
         self.view = DownloadView(model_id, Loading("Asking the hub what there is"))

@@ -36,7 +36,8 @@ class Task:
     """What a worker is given. `out` is the file to make; `log` takes a traceback, if there is one.
 
     `notes` are lines for people on what was mended in the inputs; the result repeats them. `receipt` is where
-    the result is put down once the file is whole. `patience`: a worker silent for so many seconds hangs.
+    the result is put down once the file is whole, `windows` where the finished part of a long clip is kept.
+    `patience`: a worker silent for so many seconds hangs.
     """
 
     job_id: str
@@ -45,6 +46,7 @@ class Task:
     log: Path
     notes: tuple[str, ...] = ()
     receipt: Path | None = None
+    windows: Path | None = None
     patience: float = 1800.0
 
 
@@ -118,6 +120,11 @@ def part_file(job_id: str, out: Path) -> Path:
 def receipt_file(settings: Settings, job_id: str) -> Path:
     """Where a job's worker puts down that it made it (see `runtime.receipts`)."""
     return settings.receipts_dir / f"{job_id}.json"
+
+
+def windows_file(settings: Settings, job_id: str) -> Path:
+    """Where the finished part of a job's clip is kept until the job ends, for its next try."""
+    return settings.windows_dir / f"{job_id}.pt"
 
 
 def new_job_id() -> str:

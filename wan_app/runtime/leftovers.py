@@ -8,7 +8,8 @@ from collections.abc import Callable, Container
 from contextlib import suppress
 from pathlib import Path
 
-from wan_app.runtime.job import JobView, part_file
+from wan_app.runtime import receipts
+from wan_app.runtime.job import JobView, part_file, receipt_file, windows_file
 from wan_app.settings import Settings
 
 # Ends of files that are never a result: a video or an input that grows, its sound.
@@ -33,6 +34,13 @@ def discard_parts(job: JobView) -> None:
             left.unlink(missing_ok=True)
 
 
+def forget_tries(settings: Settings, job_id: str) -> None:
+    """The job has ended: remove what its worker put down for the next try, or for whoever would have missed the end."""
+    receipts.remove(receipt_file(settings, job_id))
+    with suppress(OSError):
+        windows_file(settings, job_id).unlink(missing_ok=True)
+
+
 def has_own_folder(settings: Settings, job: JobView) -> bool:
     """Whether the job's video lies in a folder that holds nothing else."""
     folder = job.out.parent
@@ -50,7 +58,7 @@ def sweep(settings: Settings, unfinished: Callable[[], Container[str]]) -> int:
     living = unfinished() if seen else ()
     found = [file for job_id, file in seen if job_id not in living]
     before = time.time() - _ABANDONED
-    for folder in (settings.inputs_dir, settings.receipts_dir):
+    for folder in (settings.inputs_dir, settings.receipts_dir, settings.windows_dir):
         found += [file for file in _growing(folder) if _changed(file) < before]
     for file in found:
         with suppress(OSError):

@@ -17,9 +17,9 @@ from wan_app.errors import StorageError, WanAppError, WorkerDied
 from wan_app.families import registry
 from wan_app.runtime import receipts
 from wan_app.runtime.forecast import Forecast
-from wan_app.runtime.job import JobView, Task, receipt_file
+from wan_app.runtime.job import JobView, Task, receipt_file, windows_file
 from wan_app.runtime.ledger import Ledger, Unfinished, state_of
-from wan_app.runtime.leftovers import discard_output
+from wan_app.runtime.leftovers import discard_output, forget_tries
 from wan_app.runtime.line import Line, Slot
 from wan_app.runtime.worker import Worker
 from wan_app.settings import Settings
@@ -296,7 +296,8 @@ class JobQueue:
         """One try: publishes all events but the last, which is returned."""
         task = Task(
             job_id=job.id, request=job.request, out=job.out, log=self._settings.logs_dir / f"{job.id}.log",
-            notes=job.notes, receipt=receipt_file(self._settings, job.id), patience=self._patience(job),
+            notes=job.notes, receipt=receipt_file(self._settings, job.id),
+            windows=windows_file(self._settings, job.id), patience=self._patience(job),
         )
         for event in self._worker.run(task):
             if isinstance(event, _ENDS):
@@ -336,7 +337,7 @@ class JobQueue:
             log.error("Job %s: %s", job_id, error)
             return False
         if isinstance(event, _ENDS):
-            receipts.remove(receipt_file(self._settings, job_id))
+            forget_tries(self._settings, job_id)
         return True
 
     def _tell(self, job_id: str, event: JobEvent, *, keep: bool = True) -> JobView:

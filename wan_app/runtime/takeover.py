@@ -139,4 +139,4 @@ class Takeover:
 
     def _end(self, one: Unfinished, ending: JobEvent) -> None:
         self._ledger.record(one.job.id, ending)
-        receipts.remove(receipt_file(self._settings, one.job.id))
+        leftovers.forget_tries(self._settings, one.job.id)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from wan_app import errors
@@ -116,12 +117,14 @@ class ProcessReporter:
 
     Args:
         tail: expected seconds from the last step to the end of the job.
+        windows: see types.Reporter.
     """
 
     def __init__(
-        self, send: Callable[[JobEvent | None], None], unwanted: Callable[[], bool], tail: float = 0.0
+        self, send: Callable[[JobEvent | None], None], unwanted: Callable[[], bool], tail: float = 0.0,
+        windows: Path | None = None,
     ) -> None:
-        self._send, self._unwanted, self._tail = send, unwanted, tail
+        self._send, self._unwanted, self._tail, self.windows = send, unwanted, tail, windows
         self._signed = time.monotonic()
         self._first: tuple[int, float] | None = None
         self.last_step: float | None = None
@@ -223,7 +226,8 @@ class Service:
             _write_traceback(task)
             send(Failed(f"The worker could not start ({error}); details are in {task.log}"))
             return
-        report = ProcessReporter(send, partial(self._inbox.unwanted, task.job_id), self._pace.tail(request))
+        unwanted = partial(self._inbox.unwanted, task.job_id)
+        report = ProcessReporter(send, unwanted, self._pace.tail(request), task.windows)
         ending = run_task(recipe, task, report)
         send(ending)
         if isinstance(ending, Finished) and report.last_step is not None:
