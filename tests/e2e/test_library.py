@@ -94,6 +94,55 @@ def test_compare_take_along_delete_and_bring_back(visit: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_job_that_ends_shows_in_the_open_gallery_and_disturbs_nothing(visit: Any, size: str) -> None:
+    page = visit(**SIZES[size])
+    name = f"balloon of the {size}"
+    for colour in ("red", "green"):
+        make(page, f"{name} in {colour}")
+    write(page, f"{name} in blue slowly")
+    generate(page)
+    page.wait_for_selector(".card.running")
+    write(page, f"{name} in white")
+    generate(page)
+    page.wait_for_selector("#waiting li")
+    go(page, "Gallery")
+    look_for(page, name, 2)
+    page.locator(".tile .open").first.click()
+    page.wait_for_selector(".detail video")
+    page.locator(".tile .tick input").nth(1).check()
+    page.locator(".chosen summary", has_text="Delete").click()
+    page.locator(".tile .open").nth(1).focus()
+    page.evaluate("document.querySelector('.detail video').dataset.same = 'yes'")
+    search = page.locator(".search input")
+    page.evaluate("window.scrollTo(0, 40)")
+    before = page.evaluate("window.scrollY")
+    page.wait_for_function("document.querySelectorAll('.tile').length === 3", timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('.tile').length === 4", timeout=60_000)
+    assert page.evaluate("document.querySelector('.detail video').dataset.same") == "yes", "what is open stays"
+    assert page.locator(".tile.current .said").inner_text() == f"{name} in green"
+    assert page.locator(".tile:has(.tick input:checked) .said").all_inner_texts() == [f"{name} in red"]
+    assert page.locator(".chosen details.danger").get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.closest('.tile').innerText").strip().endswith("in red")
+    assert search.input_value() == name and page.evaluate("window.scrollY") == before
+    # Another look is another look: nothing is chosen any more.
+    look_for(page, f"{name} in red", 1)
+    assert page.locator(".tick input:checked").count() == 0
+    assert page.outside == [] and page.faults == []
+
+
+def test_nobody_asks_for_tiles_that_nobody_sees(visit: Any) -> None:
+    page = visit()
+    asked: list[str] = []
+    go(page, "Gallery")
+    page.wait_for_selector("#tiles .tiles, #tiles .bare")
+    go(page, "Text")
+    page.on("request", lambda one: asked.append(one.post_data or "") if "/run/" in one.url else None)
+    make(page, "a kite")
+    page.wait_for_timeout(1500)
+    assert not [one for one in asked if '"fresh"' in one or '"videos"' in one]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_somebody_joins_the_cast_is_called_by_name_and_leaves(
     visit: Any, picture: Path, voice: Path, size: str
 ) -> None:

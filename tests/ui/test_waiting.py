@@ -31,7 +31,7 @@ def jobs(services: RememberingServices) -> list[JobView]:
 
 @pytest.fixture
 def queue(page: Page) -> Waiting:
-    return Waiting(page=page, listed=page.stage.waiting, timer=page.queue_timer)
+    return Waiting(page=page, listed=page.stage.waiting, living=page.stage.living, timer=page.queue_timer)
 
 
 def click(queue: Waiting, act: str, job: str = "job-2") -> Any:

@@ -93,8 +93,12 @@ class GalleryTab:
     def on_look(self, words: Any, show: Any, count: Any, opened: Any) -> Updates:
         """The tab is opened, or something else is looked for: the tiles, and what was open before a reload.
 
-        What is in sight already (`_UNSEEN`) stays as it is: somebody may be about to delete it.
+        What is in sight already (`_UNSEEN`) stays as it is: somebody may be about to delete it. After a job's
+        end, beside which somebody goes on working here, the tiles alone are new.
         """
+        if opened == _FRESH:
+            tiles = self._tiles(words, show, count)
+            return {part: tiles[part] for part in (self.tiles, self.space) if part in tiles}
         updates = self._tiles(words, show, count) | {self.told: ""}
         try:
             return updates | self._opened(self._kept(job_of(opened)))
@@ -277,8 +281,8 @@ def wire(one: GalleryTab, page: Page, secret: str, quiet: dict[str, Any]) -> Non
     looks, opened, all_of_it = one.looks(), one.open_job, one.outputs()
     # One event, so that what was asked for last is what is shown. A paste is a change, but no input to Gradio.
     gr.on(
-        [one.tab.select, one.words.change, one.show.input], one.on_look, [*looks, opened], all_of_it, js=_UNSEEN,
-        trigger_mode="always_last", **quiet,
+        [one.tab.select, one.words.change, one.show.input, one.tiles.select], one.on_look, [*looks, opened], all_of_it,
+        js=_UNSEEN, trigger_mode="always_last", **quiet,
     )
     one.tiles.click(one.on_act, looks, all_of_it, **quiet)
     one.bring.click(one.on_arrived, looks, one.tile_outputs(), **quiet)
@@ -315,7 +319,13 @@ def _limit(one: GalleryTab) -> None:
         one.limit_save = gr.Button("Set", size="sm", elem_classes="quiet", scale=0, min_width=90)
 
 
-_UNSEEN = "(words, show, count, opened) => [words, show, count, document.querySelector('.detail') ? null : opened]"
+# With them, a look after a job's end (gallery.js) is told from others.
+_FRESH = {"fresh": True}
+_UNSEEN = """(words, show, count, opened) => {
+  const tiles = document.getElementById('tiles').dataset, fresh = tiles.fresh === 'asked';
+  tiles.fresh = fresh ? 'coming' : '';
+  return [words, show, count, fresh ? {fresh: true} : document.querySelector('.detail') ? null : opened];
+}"""
 
 
 def _script(name: str) -> str:

@@ -203,7 +203,7 @@ def _wire_voices(page: Page, demo: gr.Blocks) -> None:
 
 def _wire_waiting(page: Page, demo: gr.Blocks) -> None:
     """The events of the list of what waits."""
-    queue = Waiting(page=page, listed=page.stage.waiting, timer=page.queue_timer)
+    queue = Waiting(page=page, listed=page.stage.waiting, living=page.stage.living, timer=page.queue_timer)
     page.queue_timer.tick(queue.on_tick, page.session, queue.outputs(), trigger_mode="once", **_QUIET)
     queue.listed.click(queue.on_click, page.session, queue.click_outputs(), **_QUIET)
     demo.load(queue.on_tick, page.session, queue.outputs(), **_QUIET)

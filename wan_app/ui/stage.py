@@ -23,6 +23,7 @@ class Stage:
     details: Any
     facts: Any
     waiting: Any
+    living: Any
 
 
 def build() -> Stage:
@@ -37,5 +38,5 @@ def build() -> Stage:
             last_frame = gr.Button("Use last frame as first image", size="md", min_width=160, elem_id="last-frame")
         with gr.Accordion("Details", open=False, visible=False, elem_id="details") as details:
             facts = gr.JSON(show_label=False, container=False, open=True, max_height=360)
-        queue = waiting.build()
-    return Stage(shown, actions, download, again, last_frame, details, facts, queue)
+        queue, living = waiting.build()
+    return Stage(shown, actions, download, again, last_frame, details, facts, queue, living)

@@ -28,6 +28,15 @@ element.addEventListener('click', (event) => {
   if (button) trigger('click', {act: button.dataset.act, job: button.dataset.job});
 });
 """
+# Whoever shows what a job's end changes (the gallery) hears of it here: nobody asks the server a second time.
+_ON_LIVING = """
+let before = [];
+watch('value', () => {
+  const now = element.textContent.trim().split(' ');
+  if (before.some((job) => job && !now.includes(job))) document.dispatchEvent(new Event('job-ended'));
+  before = now;
+});
+"""
 # Lines in a square of 16; arrows and the like are in too few fonts.
 _SIGNS = {
     "front": "M3 3h10M8 14V6.5M5 9.5l3-3 3 3", "up": "M8 13V4M4.5 7.5L8 4l3.5 3.5",
@@ -42,9 +51,9 @@ _WAITING = (
 _RUNNING = (("duplicate", "duplicate", "Once more, with a new seed"), ("cancel", "cross", "Cancel"))
 
 
-def build() -> Any:
-    """The list, empty while nothing is in it."""
-    return html("", elem_id="waiting", js_on_load=_ON_LOAD)
+def build() -> tuple[Any, Any]:
+    """The list, empty while nothing is in it; and, out of sight, the ids of what it is about."""
+    return html("", elem_id="waiting", js_on_load=_ON_LOAD), html("", visible="hidden", js_on_load=_ON_LIVING)
 
 
 def listing(jobs: Sequence[JobView], shown: str, told: str = "") -> str:
@@ -87,6 +96,7 @@ class Waiting:
 
     page: Page
     listed: Any
+    living: Any
     timer: Any
 
     @property
@@ -95,11 +105,11 @@ class Waiting:
 
     def outputs(self) -> list[Any]:
         """What a look may change."""
-        return [self.listed, self.timer]
+        return [self.listed, self.living, self.timer]
 
     def click_outputs(self) -> list[Any]:
         """What a click may change: the stage, too."""
-        return [self.listed, self.timer, self.page.session, *self.page.stage_outputs()]
+        return [*self.outputs(), self.page.session, *self.page.stage_outputs()]
 
     def on_tick(self, session: Any) -> Updates:
         """At each look."""
@@ -139,4 +149,5 @@ class Waiting:
             shown = listing(jobs, job_of(session), told)
         except WanAppError as error:
             return {self.listed: card.alert(*card.line_of(error)), self.timer: gr.Timer(active=False)}
-        return {self.listed: shown, self.timer: gr.Timer(active=bool(jobs))}
+        living = " ".join(job.id for job in jobs)
+        return {self.listed: shown, self.living: living, self.timer: gr.Timer(active=bool(jobs))}
