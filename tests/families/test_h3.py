@@ -19,9 +19,11 @@ from wan_app.errors import Cancelled, InvalidRequest, ModelUnavailable
 from wan_app.families import registry
 from wan_app.families.base import Numbers, Plan
 from wan_app.families.caches import cached_steps
+from wan_app.families.fit.sounding import H3
 from wan_app.families.parts import h3_decode, h3_references
 from wan_app.families.parts.frames import cover
 from wan_app.families.parts.sounding import prompt_saying
+from wan_app.families.parts.speed import compile_blocks
 from wan_app.families.weights import locate as weights
 from wan_app.settings import Settings
 from wan_app.types import Character, GenerationRequest, Loading, Step
@@ -107,6 +109,20 @@ def test_keyframes_make_what_the_stock_blocks_make(runner: Any, picture: Path) -
     output = runner.generate(asked("image", image=picture, last_image=picture), Recorder())
     given = cover(picture, (96, 64))
     same(output, *stock(runner, "fl2va", prompt="a fox walks", image=given, last_image=given))
+
+
+def test_its_blocks_can_be_compiled_for_long_runs(folder: Path) -> None:
+    loaded: Any = registry.load(SPEC, Plan(), folder)
+    plain = loaded.generate(asked(), Recorder()).frames
+    assert loaded.kernels.attention == "native"
+    blocks = compile_blocks(loaded.parts["transformer"], backend="eager")
+    work: list[float] = []
+    loaded.kernels.compile_for = work.append
+    assert np.array_equal(loaded.generate(asked(), Recorder()).frames, plain)
+    # Two layers, and one that refines the words.
+    assert len(blocks) == 3 and all(block._compiled not in (None, block.plain) for block in blocks)
+    assert work == [2 * H3.tflop(H3.tokens(96, 64, 124))]
+    loaded.close()
 
 
 def test_a_step_like_the_last_one_is_skipped_and_is_right(runner: Any, picture: Path) -> None:

@@ -19,6 +19,7 @@ from wan_app.families.parts.prompts import PromptCache
 from wan_app.families.parts.residency import OneResident
 from wan_app.families.parts.running import Progress, interruptible
 from wan_app.families.parts.sounding import numbers_with_sound, prompt_saying
+from wan_app.families.parts.speed import Kernels
 from wan_app.families.spec import ModelSpec, Shape
 from wan_app.families.weights.checkpoints import load_component
 from wan_app.families.weights.quantized import fingerprint
@@ -126,8 +127,9 @@ class H3Runner:
         self.spec, self.plan, self.weights, self.parts = spec, plan, weights, parts
         index = json.loads((weights / spec.index_file).read_text(encoding="utf-8"))
         self._settings = {name: value for name, value in index.items() if isinstance(value, (int, float))}
-        # Which transformer is here; its name is that of its folder.
+        # Which transformer is here, by the name of its folder, and how it computes on this device.
         self._partition = ""
+        self.kernels: Kernels | None = None
         self.residents = OneResident([parts["text_encoder"].model], plan.device)
         self.decoder = H3Decoder(parts["vae"], parts["audio_vae"])
         reader = fingerprint(weights / "text_encoder", plan.quantization) if plan.cache else ""
@@ -153,7 +155,7 @@ class H3Runner:
 
     def close(self) -> None:
         """Drop the model; whoever holds the last reference collects the cycles (`runtime.models`)."""
-        del self.parts, self.residents, self.decoder
+        del self.parts, self.residents, self.decoder, self.kernels
 
     def _need(self, name: str, report: Reporter) -> None:
         """Have the transformer `name` here, in the place of the other one."""
@@ -167,7 +169,7 @@ class H3Runner:
         report(Loading(f"Getting the part of {self.spec.title} for this kind of video"))
         if self._partition:
             self.residents.drop(self.parts.pop(self._partition))
-            self._partition = ""
+            self._partition, self.kernels = "", None
             gc.collect()
         # What is quantized is packed on the card, where the text encoder is.
         self.residents.rest()
@@ -177,6 +179,7 @@ class H3Runner:
                 cache=self.plan.cache,
             )
         self._partition = name
+        self.kernels = Kernels([self.parts[name]], self.plan.device, self.plan.quantization)
         self.residents.add(self.parts[name])
 
     def _stage(self, what: str, request: GenerationRequest) -> Any:
@@ -246,6 +249,10 @@ class H3Runner:
 
         transformer = self.parts[self._partition]
         self.residents.bring(transformer)
+        faces = sum(len(one.faces) for one in request.characters)
+        tokens = H3.tokens(numbers.width, numbers.height, numbers.num_frames, faces)
+        if self.kernels:
+            self.kernels.compile_for(H3.tflop(tokens) * numbers.num_inference_steps)
         skipping = cached_steps([transformer], request.step_cache)
         with self._watched(numbers, report), skipping, transformer.cache_context("pass"):
             made = self._stage("denoise", request)(
