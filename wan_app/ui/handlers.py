@@ -17,6 +17,7 @@ from wan_app.ui.delivery import deliver, public_request, public_result
 from wan_app.ui.files import file_url
 from wan_app.ui.form import build_request
 from wan_app.ui.panel import GIVEN, Catalogue, Panel
+from wan_app.ui.parts import line
 from wan_app.ui.reference import slot_head
 from wan_app.ui.session import asked_for, job_of, who
 from wan_app.ui.stage import Stage
@@ -337,7 +338,7 @@ class Page:
         updates = self._limits(panel, model, known.pop("size", None), known.pop("seconds", None))
         spec = self.catalogue.specs[model]
         updates |= speed.limits(panel, spec, self.services.settings.loras_dir)
-        speed.restored(panel, updates, known)
+        told = line(speed.restored(panel, updates, known))
         if known.get("soundtrack_mode") not in get_args(SoundtrackMode):
             known.pop("soundtrack_mode", None)
         scales = {
@@ -349,8 +350,9 @@ class Page:
             sensible = isinstance(value, (int, float)) and 1 <= value <= top
             updates[panel.fields[name]] = _scale(value if sensible else usual, top)
         updates[panel.fields["model"]] = gr.update(choices=self.catalogue.choices(panel.mode), value=model)
-        if form.get(GIVEN) is True:
-            updates[panel.again] = _GIVE_AGAIN
+        told += _GIVE_AGAIN if form.get(GIVEN) is True else ""
+        if told:
+            updates[panel.again] = told
         return updates | {panel.fields[name]: value for name, value in known.items()}
 
     def _play_example(self, panel: Panel, one: examples.Example) -> Updates:

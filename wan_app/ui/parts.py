@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,11 @@ import gradio as gr
 def html(value: str, **options: Any) -> gr.HTML:
     """A gr.HTML without the article styles, which would recolour errors and frame tables."""
     return gr.HTML(value, apply_default_css=False, **options)
+
+
+def line(told: str) -> str:
+    """A sentence that a screen reader tells as it appears; nothing for nothing."""
+    return f'<p role="status">{escape(told)}</p>' if told else ""
 
 
 def raw(component: Any) -> Any:

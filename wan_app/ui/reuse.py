@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 
 from wan_app.types import Character, GenerationRequest
 from wan_app.ui.panel import Panel
+from wan_app.ui.parts import line
 
 if TYPE_CHECKING:
     from wan_app.runtime.job import JobView
@@ -33,7 +34,9 @@ def into_form(page: Page, job: JobView, cast: Container[str]) -> Updates:
     people = [one for one in job.request.characters if one.name not in cast]
     request = _in_slots(job.request, people)
     seed = job.result.seed if job.result and job.request.seed is not None else None
-    updates = page.restore(panel, _form(request, seed)) | {page.tabs: gr.Tabs(selected=panel.mode)}
+    form = _form(request, seed, page.services.settings.loras_dir)
+    updates = {panel.again: ""} | page.restore(panel, form) | {page.tabs: gr.Tabs(selected=panel.mode)}
+    updates[panel.again] += line(_weights(request))
     fields = {"soundtrack_mode": request.soundtrack_mode, **_files(panel, request, people)}
     updates |= {panel.fields[name]: value for name, value in fields.items() if name in panel.fields}
     if panel.mode == "reference":
@@ -63,17 +66,37 @@ def _in_slots(request: GenerationRequest, people: Sequence[Character]) -> Genera
     return replace(request, prompt=prompt, say=say)
 
 
-def _form(request: GenerationRequest, seed: int | None) -> dict[str, Any]:
-    """As the browser keeps a form (`panel.KEPT`); no seed means a new one each time."""
+def _form(request: GenerationRequest, seed: int | None, loras: Path) -> dict[str, Any]:
+    """As the browser keeps a form (`panel.KEPT`); no seed means a new one each time.
+
+    Args:
+        loras: where those lie that have a name in the form.
+    """
+    # Fast has steps and guidance of its own: the form's are for whoever goes back to quality.
+    scales = ("num_inference_steps", "guidance_scale") if request.preset != "fast" else ()
     return {
         "prompt": request.prompt, "negative_prompt": request.negative_prompt, "say": request.say,
         "model": request.model, "size": f"{request.width}x{request.height}", "seconds": request.seconds,
-        "random_seed": seed is None, "seed": seed or 0, "num_inference_steps": request.num_inference_steps,
-        "guidance_scale": request.guidance_scale, "soundtrack_mode": request.soundtrack_mode,
+        "random_seed": seed is None, "seed": seed or 0,
+        "soundtrack_mode": request.soundtrack_mode, **{name: getattr(request, name) for name in scales},
         "preset": request.preset, "guidance_until": request.guidance_until, "step_cache": request.step_cache,
-        "loras": [one.file.stem for one in request.loras],
+        "loras": [_named(one.file, loras) for one in request.loras],
         "lora_weight": request.loras[0].weight if request.loras else 1.0,
     }
+
+
+def _named(lora: Path, folder: Path) -> str:
+    """The name of a LoRA in the form; the whole name of one from elsewhere, by which none can be chosen."""
+    # One that came with a zip has no folder.
+    return lora.stem if lora.parent in (folder.absolute(), Path(".")) else lora.name
+
+
+def _weights(request: GenerationRequest) -> str:
+    """A line where the form's one weight is not that of each."""
+    weights = [f"{one.weight:g}" for one in request.loras]
+    if len(set(weights)) < 2:
+        return ""
+    return f"The LoRAs had weights of their own ({', '.join(weights)}); here all have the first one's."
 
 
 def _files(panel: Panel, request: GenerationRequest, people: Sequence[Character]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,20 +62,32 @@ def limits(panel: Panel, spec: ModelSpec, folder: Path) -> dict[Any, Any]:
     return updates
 
 
-def restored(panel: Panel, updates: dict[Any, Any], form: dict[str, Any]) -> None:
+def restored(panel: Panel, updates: dict[Any, Any], form: dict[str, Any]) -> str:
     """Put what a stored form says of these fields into the updates of `limits`, as far as its model knows them;
-    it is taken out of the form."""
-    for name in USUAL:
+    it is taken out of the form. Returns a line on LoRAs that are not there any more, "" if all are."""
+    wanted = form.pop("loras", None)
+    for name in USUAL.keys() - {"loras"}:
         value, update = form.pop(name, None), updates.get(panel.fields.get(name), {})
-        if update.get("visible") and _sensible(name, value, update.get("choices", ()), panel.fields[name]):
+        if update.get("visible") and _sensible(name, value, panel.fields[name]):
             update["value"] = value
+    if "loras" not in panel.fields or not isinstance(wanted, list):
+        return ""
+    update = updates[panel.fields["loras"]]
+    names = [one for one in wanted if isinstance(one, str)][:MAX_LORAS]
+    update["value"] = [one for one in names if one in update["choices"]]
+    return _gone([one for one in names if one not in update["choices"]])
 
 
-def _sensible(name: str, value: Any, choices: Sequence[str], part: Any) -> bool:
+def _gone(names: list[str]) -> str:
+    if not names:
+        return ""
+    which, them = ("LoRA", "it") if len(names) == 1 else ("LoRAs", "them")
+    return f"The {which} {', '.join(names)} cannot be chosen here; without {them} the video will be another one."
+
+
+def _sensible(name: str, value: Any, part: Any) -> bool:
     if name == "preset":
         return value in ("quality", "fast")
-    if name == "loras":
-        return isinstance(value, list) and len(value) <= MAX_LORAS and all(one in choices for one in value)
     return isinstance(value, (int, float)) and part.minimum <= value <= part.maximum
 
 
