@@ -16,6 +16,7 @@ from tests.families.tiny_parts import same_weights_every_time
 from wan_app.families import registry
 from wan_app.families.base import Plan
 from wan_app.families.parts.hints import hints_in_turn
+from wan_app.families.parts.speed import compile_blocks
 from wan_app.types import GenerationRequest
 
 
@@ -56,6 +57,19 @@ def test_each_is_made_after_its_block_and_let_go() -> None:
     assert order == ["blocks0", "vace_blocks0", "blocks1", "blocks2", "vace_blocks1", "blocks3"]
     # After the last block no hint is there any more.
     assert last == [0] and len(alive) == 2
+
+
+def test_compiled_blocks_give_the_same() -> None:
+    """Compiled before, as the runner does it: hint blocks too, each by itself."""
+    import torch
+
+    transformer = vace().eval()
+    with torch.no_grad():
+        plain = transformer(**given(transformer))[0]
+        blocks = compile_blocks(transformer, backend="eager")
+        hints_in_turn(transformer)
+        assert torch.equal(transformer(**given(transformer))[0], plain)
+    assert len(blocks) == 6 and all(block._compiled not in (None, block.plain) for block in blocks)
 
 
 def test_what_breaks_off_in_the_middle_leaves_nothing_for_the_next() -> None:
