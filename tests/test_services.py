@@ -643,6 +643,20 @@ def test_the_front_door_stays_readable():
     assert len(source.splitlines()) < 400
 
 
+def test_a_row_tells_whether_what_fast_needs_is_here(settings, services, tmp_path, monkeypatch):
+    def fast():
+        return {row["id"]: row["fast"] for row in services.models()}
+
+    assert fast()["pocket"] is None and not fast()["wan2.1-t2v-14b"]["available"]
+    spec = registry.get("wan2.1-t2v-14b").fast
+    assert fast()[registry.get("wan2.1-t2v-14b").id]["download_bytes"] == spec.download_bytes
+    monkeypatch.setattr(services, "settings", replace(settings, weights_dir=tmp_path))
+    for name in spec.files:
+        (tmp_path / spec.repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / spec.repository / name).touch()
+    assert fast()["wan2.1-t2v-14b"]["available"] and not fast()["wan2.2-t2v-a14b"]["available"]
+
+
 def test_a_licence_is_accepted_in_its_own_words_and_taken_back(services):
     def terms():
         return {row["id"]: row["terms"] for row in services.models()}

@@ -230,6 +230,24 @@ def test_a_download_is_begun_watched_and_stopped(visit: Any) -> None:
     assert page.outside == [] and page.faults == []
 
 
+def test_the_fast_preset_comes_with_a_button(visit: Any) -> None:
+    page = visit()
+    choose_model(page, "Text 14B")
+    button = visible(page, "button.fetch")
+    button.wait_for()
+    assert button.inner_text() == "Download 80 GB"
+    visible(page, ".advanced button").click()
+    page.get_by_text("Fast: 4 steps").locator("visible=true").first.click()
+    page.wait_for_function("document.querySelector('button.fetch').innerText === 'Download 81 GB'")
+    button.click()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "of 16 GB · about"])
+    visible(page, "button.fetch-stop").click()
+    page.wait_for_function(SOME_TEXT, arg=[".needs", "what came so far stays"])
+    page.get_by_text("Quality", exact=True).locator("visible=true").first.click()
+    page.wait_for_function("document.querySelector('button.fetch').innerText === 'Download 80 GB'")
+    assert page.outside == [] and page.faults == []
+
+
 def test_a_restrictive_licence_is_accepted_in_so_many_words(visit: Any) -> None:
     page = visit()
     choose_model(page, "JoyAI-Echo")

@@ -10,6 +10,7 @@ from wan_app.devices import Machine
 from wan_app.errors import JobNotFound
 from wan_app.families import registry
 from wan_app.families.fit.fitting import fit_request
+from wan_app.families.spec import ModelSpec
 from wan_app.families.weights.licences import LICENCES
 from wan_app.runtime.downloads import DownloadView
 from wan_app.runtime.job import JobView
@@ -42,7 +43,7 @@ class RememberingServices:
         """pocket is here; everything else is not."""
         return [
             {**spec.to_json(), "available": spec.bundled, "reason": None if spec.bundled else ABSENT,
-             "terms": self._terms(spec.licence_id)}
+             "terms": self._terms(spec.licence_id), "fast": self._fast(spec)}
             for spec in registry.specs().values()
         ]
 
@@ -106,6 +107,9 @@ class RememberingServices:
     def cancel_download(self, model_id: str) -> None:
         """As Services.cancel_download, at once."""
         self.fetching[model_id] = DownloadView(model_id, Cancelled())
+
+    def _fast(self, spec: ModelSpec) -> dict[str, Any] | None:
+        return {**asdict(spec.fast), "available": False} if spec.fast else None
 
     def _terms(self, licence_id: str) -> dict[str, Any] | None:
         if not licence_id:

@@ -148,6 +148,85 @@ def test_the_speech_model_of_a_silent_one_is_offered_too(
     assert list(services.fetching) == ["pocket-tts"]
 
 
+LARGE = "wan2.1-t2v-14b"
+
+
+@pytest.fixture
+def large_is_here(services: RememberingServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what its preset fast needs."""
+    rows = [{**row, "available": row["available"] or row["id"] == LARGE} for row in services.models()]
+    monkeypatch.setattr(services, "models", lambda: rows)
+
+
+def test_what_fast_needs_is_offered_shown_and_stopped(
+    before: Before, services: RememberingServices, large_is_here: None
+) -> None:
+    panel = before.page.panels[0]
+    offered = before.on_load(*forms(before.page, LARGE))
+    assert "4 steps in place of 50, with a LoRA of 0.6 GB (Apache-2.0)" in offered[panel.shelf.card]
+    assert offered[panel.shelf.download]["value"] == "Download 0.6 GB"
+    begun = before.on_download(panel)(*forms(before.page, LARGE))
+    assert list(services.fetching) == [f"{LARGE}+fast"] and slot(panel, begun)[1:] == (False, False, True)
+    assert begun[before.timer].active and "3.2 GB of 16 GB" in begun[panel.shelf.card]
+    stopped = before.on_stop(panel)(*forms(before.page, LARGE))
+    assert stopped[panel.shelf.download]["value"] == "Go on with the download"
+
+
+def test_fast_comes_along_with_a_model_that_is_not_here_if_it_is_chosen(
+    before: Before, services: RememberingServices
+) -> None:
+    panel = before.page.panels[0]
+    labels = [before.on_model(panel)(LARGE, one)[panel.shelf.download]["value"] for one in ("quality", "fast", None)]
+    assert labels == ["Download 80 GB", "Download 81 GB", "Download 80 GB"]
+    before.on_download(panel)(*forms(before.page, LARGE))
+    running = before.on_model(panel)(LARGE, "fast")
+    assert running[panel.shelf.stop]["visible"], "one download of a model at a time: that one is shown"
+    before.on_stop(panel)(*forms(before.page, LARGE, preset="fast"))
+    assert list(services.fetching) == [LARGE] and services.fetching[LARGE].state == "cancelled"
+    before.on_download(panel)(*forms(before.page, LARGE, preset="fast"))
+    assert list(services.fetching) == [LARGE, f"{LARGE}+fast"]
+
+
+def test_what_is_chosen_is_needed_first(
+    before: Before, services: RememberingServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech = {"id": "pocket-tts", "title": "Speaker", "licence": "CC", "download_bytes": 438_000_000,
+              "available": False}
+    rows = [{**row, "available": True, "speech": None if row["native_audio"] else speech} for row in services.models()]
+    monkeypatch.setattr(services, "models", lambda: rows)
+    panel = before.page.panels[0]
+    assert "Speaker" in before.on_load(*forms(before.page, LARGE))[panel.shelf.card]
+    assert "Fast preset" in before.on_load(*forms(before.page, LARGE, preset="fast"))[panel.shelf.card]
+    # A model without one keeps the choice of the model before for a moment.
+    assert "Fast preset" not in before.on_model(panel)(VACE, "fast")[panel.shelf.card]
+
+
+def test_what_fast_needed_is_asked_for_no_more_once_it_is_here(
+    before: Before, services: RememberingServices, large_is_here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    panel, values = before.page.panels[0], forms(before.page, LARGE)
+    before.on_load(*values)
+    services.fetching = {
+        f"{LARGE}+fast": DownloadView(
+            f"{LARGE}+fast", Downloaded(model=LARGE, repository="r", commit=None, folder=tmp_path)
+        ),
+        "other": services.download(VACE),
+    }
+    rows = [{**row, "fast": row["fast"] and {**row["fast"], "available": True}} for row in services.models()]
+    monkeypatch.setattr(services, "models", lambda: rows)
+    updates = before.on_tick(*values)
+    assert updates[panel.shelf.area]["visible"] is False and before.page.catalogue.slow == {}
+
+
+def test_guests_are_told_the_command_of_fast(
+    before: Before, services: RememberingServices, asked_by: Callable[[Who], None], large_is_here: None
+) -> None:
+    before.on_load(*forms(before.page, LARGE))
+    asked_by(Who("guest", "guest:1"))
+    told, *buttons = slot(before.page.panels[0], before.on_model(before.page.panels[0])(LARGE, "fast"))
+    assert f"python -m wan_app download {LARGE} --preset fast" in told and not any(buttons)
+
+
 def test_a_broken_folder_is_told_without_the_command(before: Before, services: RememberingServices) -> None:
     catalogue = before.page.catalogue
     catalogue.missing[VACE] = "x: shard 2 of 3 is cut off; python -m wan_app download x fetches what is missing"

@@ -18,13 +18,15 @@ def rows(settings: Settings) -> list[dict[str, Any]]:
 
     `speech` tells which speech model speaks for one that has no sound of its own, and whether it is here.
     `terms` are those of a licence that must be accepted first, with `accepted_at`, None until it is.
+    `fast` tells what the preset of that name needs beside the weights, None where there is none.
     `pinned` is the commit of the first download, to which later ones keep.
     """
     speech = speech_registry.described(settings)
     return [
         {**spec.to_json(), **_availability(spec, settings),
          "speech": None if spec.native_audio else {**speech, "max_voices": spec.voices},
-         "terms": licences.terms_of(spec, settings), "pinned": pins.pinned(spec.repository, settings)}
+         "fast": _fast(spec, settings), "terms": licences.terms_of(spec, settings),
+         "pinned": pins.pinned(spec.repository, settings)}
         for spec in registry.specs().values()
     ]
 
@@ -50,6 +52,15 @@ def _short(count: int) -> str:
     """A count in three digits: 2.15 G."""
     size, unit = (1e9, "G") if count >= 1e9 else (1e6, "M")
     return f"{count / size:.3g} {unit}"
+
+
+def _fast(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
+    fast = spec.fast
+    if fast is None:
+        return None
+    here = all(locate.locate_file(fast.repository, name, settings) for name in fast.files)
+    return {"repository": fast.repository, "download_bytes": fast.download_bytes, "licence": fast.licence,
+            "num_inference_steps": fast.num_inference_steps, "available": here}
 
 
 def _availability(spec: ModelSpec, settings: Settings) -> dict[str, Any]:

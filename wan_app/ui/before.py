@@ -12,6 +12,7 @@ import gradio as gr
 
 from wan_app.errors import InvalidRequest, WanAppError
 from wan_app.families.spec import ModelSpec
+from wan_app.families.weights.download import target_of
 from wan_app.types import Character, GenerationRequest
 from wan_app.ui import card
 from wan_app.ui.gauge import gauge
@@ -83,8 +84,8 @@ class Before:
     # --- what the model needs ---------------------------------------------------------------
 
     def on_model(self, panel: Panel) -> Callable[..., Updates]:
-        """The handler of a tab's model list."""
-        return lambda model: self._slot(panel, self._need(panel, model))
+        """The handler of a tab's model list, and of its presets."""
+        return lambda model, preset="quality": self._slot(panel, self._need(panel, model, preset))
 
     def on_load(self, *values: Any) -> Updates:
         """A page opens: everything, and the clock if something is on its way."""
@@ -97,7 +98,7 @@ class Before:
             return self._everything(forms)
         updates: Updates = {self.timer: gr.skip()}  # Gradio takes no empty answer
         for panel, form in zip(self.page.panels, forms):
-            need = self._need(panel, form["model"])
+            need = self._need(panel, **_choice(form))
             # Not where a licence is being read: the box would lose its tick.
             if need.target:
                 updates |= self._slot(panel, need)
@@ -118,7 +119,7 @@ class Before:
                     raise InvalidRequest("licence", "no tick", "a tick at the sentence above, if it is true")
                 self.page.services.accept_licence(terms["id"], terms["words"])
             except Exception as error:
-                return self._told(panel, spec.id, error)
+                return self._told(panel, self._need(panel, spec.id), error)
             return self._everything(forms)
 
         return accept
@@ -133,13 +134,13 @@ class Before:
 
     def _act(self, panel: Panel, values: tuple[Any, ...], do: Callable[[str], Any]) -> Updates:
         forms = self._forms(values)
-        spec = self._chosen(panel, forms)
+        need = self._need(panel, **_choice(forms[self.page.panels.index(panel)]))
         try:
             self._check_manages()
-            if target := self._need(panel, spec.id).target:
-                do(target)
+            if need.target:
+                do(need.target)
         except Exception as error:
-            return self._told(panel, spec.id, error)
+            return self._told(panel, need, error)
         return self._everything(forms)
 
     def _forms(self, values: tuple[Any, ...]) -> list[Form]:
@@ -149,25 +150,24 @@ class Before:
     def _chosen(self, panel: Panel, forms: list[Form]) -> Any:
         return self.page.catalogue.chosen(panel.mode, forms[self.page.panels.index(panel)]["model"])
 
-    def _need(self, panel: Panel, model: Any) -> Need:
-        spec = self.page.catalogue.chosen(panel.mode, model)
-        return need_of(spec, self.page.catalogue, self.page.services.download_of, manages=who().manages)
+    def _need(self, panel: Panel, model: Any, preset: Any = "quality") -> Need:
+        spec, view_of = self.page.catalogue.chosen(panel.mode, model), self.page.services.download_of
+        return need_of(spec, self.page.catalogue, view_of, manages=who().manages, preset=preset)
 
     def _live(self) -> bool:
         return any(not view.ended for view in self.page.services.downloads())
 
-    def _awaited(self, model_id: str) -> bool:
+    def _awaited(self, target: str) -> bool:
         """Whether the catalogue does not yet know that it is here."""
         catalogue = self.page.catalogue
-        return model_id in catalogue.missing or (
-            model_id == catalogue.speech.get("id") and not catalogue.speech["available"]
-        )
+        lacking = {*catalogue.missing, *(target_of(one, "fast") for one in catalogue.slow)}
+        return target in lacking or (target == catalogue.speech.get("id") and not catalogue.speech["available"])
 
     def _everything(self, forms: list[Form]) -> Updates:
         models = [form["model"] for form in forms]
         updates: Updates = {self.timer: gr.Timer(active=self._live()), **self.page.refresh(models)}
         for panel, form in zip(self.page.panels, forms):
-            updates |= self._slot(panel, self._need(panel, form["model"]))
+            updates |= self._slot(panel, self._need(panel, **_choice(form)))
             updates[panel.gauge] = self._gauge(panel, form)
         return updates
 
@@ -181,15 +181,20 @@ class Before:
             one.stop: gr.update(visible=need.running and who().manages),
         }
 
-    def _told(self, panel: Panel, model: str, error: Exception) -> Updates:
+    def _told(self, panel: Panel, need: Need, error: Exception) -> Updates:
         if not isinstance(error, WanAppError):
             log.error("a licence or a download failed", exc_info=error)
         told = card.alert(*card.line_of(error))
-        return {panel.shelf.card: f'<div class="needs">{self._need(panel, model).html}{told}</div>'}
+        return {panel.shelf.card: f'<div class="needs">{need.html}{told}</div>'}
 
     def _check_manages(self) -> None:
         if not who().manages:
             raise InvalidRequest("model", "a visitor's wish", "the one who runs this server")
+
+
+def _choice(form: Form) -> dict[str, Any]:
+    """What decides what has to be here."""
+    return {"model": form["model"], "preset": form.get("preset")}
 
 
 def _scales(spec: ModelSpec, form: Form) -> dict[str, Any]:

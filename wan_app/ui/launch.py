@@ -177,7 +177,11 @@ def _wire_before(page: Page, loaded: Any) -> None:
         )
         for filled in page.fills if panel.slots else []:
             filled.then(before.on_form(panel), list(panel.costing.values()), panel.gauge, **raw)
-        model.change(before.on_model(panel), model, before.slot_outputs(panel), **raw)
+        chosen = [model, panel.fields["preset"]]
+        gr.on(
+            [one.change for one in chosen], before.on_model(panel), chosen, before.slot_outputs(panel),
+            trigger_mode="always_last", **raw,
+        )
         one.accept.click(before.on_accept(panel), [one.words, *known], shown, **raw)
         one.download.click(before.on_download(panel), known, shown, **raw)
         one.stop.click(before.on_stop(panel), known, shown, **raw)

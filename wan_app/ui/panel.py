@@ -36,13 +36,15 @@ class Catalogue:
     """The models as the page offers them; `missing` says in words what an absent one needs.
 
     `speech` is the row of the model that speaks for those without sound of their own; `terms` are
-    licences that must be accepted first, by model id, accepted or not (`Services.models`).
+    licences that must be accepted first, by model id, accepted or not; `slow` are the models whose preset
+    fast is not here, and what it needs (`families.listing`).
     """
 
     specs: dict[str, ModelSpec]
     missing: dict[str, str]
     speech: Mapping[str, Any] = field(default_factory=dict)
     terms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    slow: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: list[dict[str, Any]]) -> Catalogue:
@@ -51,6 +53,7 @@ class Catalogue:
             registry.specs(), {row["id"]: row["reason"] for row in rows if not row["available"]},
             next((row["speech"] for row in rows if row.get("speech")), {}),
             {row["id"]: row["terms"] for row in rows if row.get("terms")},
+            {row["id"]: row["fast"] for row in rows if row.get("fast") and not row["fast"]["available"]},
         )
 
     @property

@@ -79,6 +79,12 @@ def target_of(model_id: str, preset: str = "quality") -> str:
     return f"{model_id}{_FAST}" if preset == "fast" else model_id
 
 
+def command_of(target: str) -> str:
+    """The command line that fetches a target."""
+    fast = " --preset fast" if target.endswith(_FAST) else ""
+    return f"python -m wan_app download {target.removesuffix(_FAST)}{fast}"
+
+
 def find(model_id: str) -> ModelSpec | SpeechSpec:
     """The row of a video or of a speech model. Raises InvalidRequest, listing the ids there are."""
     speech = speech_registry.specs()
