@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,15 +178,7 @@ def deliver(part: Path, out: Path, marks: Marks, store: bytes) -> None:
     facts = marks.facts
     record = {
         "created": facts.created, "model": facts.model, "mode": facts.mode, "consent_id": facts.consent_id,
-        "file": out.name, "sha256": _digest(part),
+        "file": out.name, "sha256": sidecars.digest(part),
     }
-    with sidecars.kept(marks.sidecars, facts.watermark_id, record, store):
+    with sidecars.kept(marks.sidecars, facts.watermark_id, record, store, out):
         give_name(part, out)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
