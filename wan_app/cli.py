@@ -288,13 +288,16 @@ def _told(job: JobView, *, as_json: bool) -> int:
 
 def _fit_in_words(found: dict[str, Any]) -> str:
     """What `Services.fit` found, in a few lines."""
+    from wan_app.ui.words import rough_time
+
     work, cost = found["request"], found["predicted"]
     asked = f"{found['model']}, {work['width']}x{work['height']}, {work['num_frames']} frames"
     lines = [f"{asked} on {found['machine']['name']}", found["reason"]]
     if found["fits"]:
         source = "measured here" if found["measured"] else "an estimate"
         disk = f", {cost['disk'] / 1e9:.1f} GB of disk" if cost["disk"] else ""
-        lines.append(f"About {cost['minutes']:.1f} minutes ({source}), {cost['ram'] / 1e9:.1f} GB of memory{disk}")
+        time = rough_time(cost["minutes"]).capitalize()
+        lines.append(f"{time} ({source}), {cost['ram'] / 1e9:.1f} GB of memory{disk}")
     if cost["download"]:
         lines.append(f"Not all of its weights are here: {cost['download'] / 1e9:.1f} GB to download")
     return "\n".join(lines + [f"What would fit: {line}" for line in found["instead"]])

@@ -95,6 +95,11 @@ def test_an_invalid_request_names_its_field_for_people() -> None:
 def test_flags_of_the_command_line_stay_out_of_the_page() -> None:
     shown = card.failed("consent: got no consent; needed the statement (--consent, consent=true)", "InvalidRequest")
     assert "--consent" not in shown
+    assert "Tick the statement" in shown and "Got no" not in shown
+
+
+def test_a_missing_prompt_is_told_as_one_says_it_beside_a_form() -> None:
+    assert "Write a few words" in card.failed_with(InvalidRequest("prompt", "nothing", "a few words"))
 
 
 def test_other_errors_keep_their_line_and_strangers_only_their_name() -> None:

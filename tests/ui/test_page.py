@@ -312,7 +312,9 @@ def test_words_to_say_come_back_and_recordings_are_never_kept(page: Page) -> Non
         assert "say" in panel.kept and not set(panel.uploads) & set(panel.kept)
     panel = page.panels[2]
     updates = page.on_load(None, None, None, {"model": "pocket", "prompt": "p", "say": "hello"})
-    assert updates[panel.fields["say"]] == "hello"
+    assert updates[panel.fields["say"]]["value"] == "hello"
+    # Who knows no words says so before anything is made.
+    assert "babbles" in updates[panel.fields["say"]]["info"]
     assert not {panel.fields[name] for name in panel.uploads} & set(page.load_outputs())
 
 

@@ -68,3 +68,9 @@ def test_a_size_that_is_none_names_the_field(text: str) -> None:
 
 def test_durations() -> None:
     assert [words.duration(s) for s in (0.2, 8.4, 89, 125)] == ["1 s", "8 s", "89 s", "2 min 5 s"]
+
+
+def test_what_becomes_of_words_to_say_depends_on_the_model() -> None:
+    silent = replace(POCKET, native_audio=False)
+    assert "babbles" in words.say_hint("reference", POCKET) and "babbles" in words.say_hint("text", POCKET)
+    assert "character1" in words.say_hint("reference", silent) and "spoken aloud" in words.say_hint("text", silent)

@@ -26,8 +26,9 @@ SPECS = (
         id="pocket",
         family="pocket",
         title="Pocket",
-        about="A small cartoon model trained by this project: drawn people in seven places, not photographs, who "
-        "babble in the voice you give.",
+        about="A small cartoon model trained by this project: drawn people, not photographs, who wave, talk, sit, "
+        "walk, jump or dance on a beach, in a forest, a city, snow, a desert, a room or on the moon, and babble in the "
+        "voice you give. Who stands still comes out best.",
         licence="Apache-2.0",
         repository="bundled",
         revision="2",
@@ -54,6 +55,7 @@ SPECS = (
         max_voices=1,
         native_audio=True,
         takes_last_image=True,
+        speaks_words=False,
         bundled=True,
         pipeline_class="LikenessPipeline",
     ),
@@ -64,6 +66,15 @@ _CANCEL_AT = {"LikenessTransformerBlock", "UMT5Block", "VitBlock", "Enlarger", "
 _SPEAKS = re.compile(r"\b(talk|speak|say|said|sing|chat|tell|babbl)", re.IGNORECASE)
 _QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“]*“")
 _BABBLES = "Pocket has a voice but knows no words: it babbles in the rhythm of speech"
+# Words of `likeness.world.captions.PLACE` that name a place.
+_PLACES = re.compile(
+    r"\b(beach|seaside|sea|ocean|shore|forest|woods|trees|city|town|street|road|skyscrapers|downtown|moon|space|planet|snow\w*|"
+    r"winter|ice|desert|cactus|cacti|room|home|indoors|house)\b", re.IGNORECASE,
+)
+_NO_PLACE = (
+    "Pocket found no place that it knows in the prompt, and chose one: it knows the beach, forest, city, moon, snow, "
+    "desert and a room"
+)
 _JPEG_QUALITY = 80
 _PREVIEW_SCALE = 4
 
@@ -162,7 +173,7 @@ class PocketPipeline:
             audio=made.audio,
             sample_rate=made.sample_rate,
             similarity=self._similarity(request, faces, voice, made),
-            notes=(_BABBLES,) if spoken_lines(request) else (),
+            notes=((_BABBLES,) if spoken_lines(request) else ()) + notes_on_place(request),
         )
 
     def _similarity(
@@ -225,6 +236,13 @@ class PocketPipeline:
         out = io.BytesIO()
         shown.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=_JPEG_QUALITY)
         return out.getvalue()
+
+
+def notes_on_place(request: GenerationRequest) -> tuple[str, ...]:
+    """A line for people where the prompt names no place of the model's world; a first picture shows one."""
+    if request.image is not None or request.sound_only or _PLACES.search(request.prompt):
+        return ()
+    return (_NO_PLACE,)
 
 
 def prompt_for(request: GenerationRequest) -> str:

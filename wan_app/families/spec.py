@@ -93,6 +93,7 @@ class ModelSpec:
     max_characters: int = 0
     max_voices: int = 0
     native_audio: bool = False
+    speaks_words: bool = True  # its own sound; else it only babbles
     takes_last_image: bool = False
     bundled: bool = False
     # A worker that gives no sign of life for so long hangs; tens of gigabytes of weights are read without one.
@@ -220,6 +221,7 @@ class ModelSpec:
                 {"label": s.label, "width": s.width, "height": s.height} for s in self.shapes
             ],
             "size_multiple": self.size_multiple, "native_audio": self.native_audio,
+            "speaks_words": self.speaks_words,
             "max_reference_images": self.max_reference_images,
             "max_characters": self.max_characters, "max_voices": self.max_voices,
             "num_inference_steps": self.num_inference_steps, "guidance_scale": self.guidance_scale,

@@ -119,6 +119,13 @@ def failed(error: str, kind: str = "WanAppError") -> str:
     )
 
 
+# What is missing, as one says it beside a form: (field, got).
+_IN_THE_FORM = {
+    ("consent", "no consent"): "Tick the statement that everybody shown or heard agrees, if it is true.",
+    ("prompt", "nothing"): "Write a few words: who, doing what, and where.",
+}
+
+
 def alert(error: str, kind: str = "WanAppError") -> str:
     """The error alone, as the card and the slots of characters show it."""
     title = _TITLES.get(kind, "This did not work")
@@ -126,7 +133,7 @@ def alert(error: str, kind: str = "WanAppError") -> str:
     if kind in ("InvalidRequest", "StorageError") and colon:
         title = field_label(field)
         # The page has no flags and no commands: what the command line is told stays out.
-        error = f"Got {_FLAG.sub('', rest)}."
+        error = _IN_THE_FORM.get((field, rest.partition(";")[0]), f"Got {_FLAG.sub('', rest)}.")
     if kind == "ModelUnavailable":
         error = _COMMAND.sub(". What it needs is told under Model", error)
     return (

@@ -21,7 +21,7 @@ from wan_app.ui.parts import line
 from wan_app.ui.reference import slot_head
 from wan_app.ui.session import asked_for, job_of, who
 from wan_app.ui.stage import Stage
-from wan_app.ui.words import length_range, readout, shape_choices
+from wan_app.ui.words import length_range, readout, say_hint, shape_choices
 
 if TYPE_CHECKING:
     from wan_app.families.spec import ModelSpec
@@ -291,6 +291,7 @@ class Page:
             ),
             panel.readout: readout(spec, size, seconds),
             panel.notice: self.catalogue.notice(spec),
+            panel.fields["say"]: gr.update(info=say_hint(panel.mode, spec)),
         }
         if panel.mode == "image":
             updates[panel.last_column] = gr.update(visible=spec.takes_last_image)
@@ -339,6 +340,8 @@ class Page:
         spec = self.catalogue.specs[model]
         updates |= speed.limits(panel, spec, self.services.settings.loras_dir)
         told = line(speed.restored(panel, updates, known))
+        if "say" in known:
+            updates[panel.fields["say"]]["value"] = known.pop("say")
         if known.get("soundtrack_mode") not in get_args(SoundtrackMode):
             known.pop("soundtrack_mode", None)
         scales = {

@@ -15,7 +15,7 @@ from wan_app.families.spec import MAX_SEED, ModelSpec
 from wan_app.types import Mode
 from wan_app.ui import speed
 from wan_app.ui.parts import html, recording
-from wan_app.ui.words import gigabytes, length_range, readout, shape_choices
+from wan_app.ui.words import gigabytes, length_range, readout, say_hint, shape_choices
 
 # What a reload brings back, where a tab has it. Pictures and recordings are left out: a browser's
 # storage is no place for faces and voices, nor is an address under which the server would give them out
@@ -172,11 +172,11 @@ def prompt_box(panel: Panel, placeholder: str, hint: str) -> None:
     panel.cast = html("", elem_classes="cast-row", js_on_load=_CHIPS)
 
 
-def say_box(panel: Panel, hint: str) -> None:
+def say_box(panel: Panel, spec: ModelSpec) -> None:
     """What is spoken: in sight on the Reference tab, in Sound on the others."""
     panel.fields["say"] = gr.Textbox(
-        label="Words to say", placeholder="Hello, how nice to see you.", info=hint, lines=1, max_lines=4,
-        elem_classes="say",
+        label="Words to say", placeholder="Hello, how nice to see you.", info=say_hint(panel.mode, spec), lines=1,
+        max_lines=4, elem_classes="say",
     )
 
 
@@ -204,7 +204,7 @@ def settings(panel: Panel, catalogue: Catalogue) -> None:
         panel.readout = html(readout(spec, choices[0][1], reach.default), elem_classes="readout")
         panel.gauge = html("", elem_classes="gauge")
     with gr.Accordion("Sound", open=False, elem_classes="sound"):
-        _sound(panel)
+        _sound(panel, spec)
     with gr.Accordion("Advanced", open=False, elem_classes="advanced"):
         _advanced(panel, spec)
 
@@ -230,9 +230,9 @@ def _shelf() -> ModelSlot:
     return ModelSlot(area, card, words, accept, download, stop)
 
 
-def _sound(panel: Panel) -> None:
+def _sound(panel: Panel, spec: ModelSpec) -> None:
     if "say" not in panel.fields:
-        say_box(panel, 'Optional, spoken aloud. Or write in the prompt: she says "Hello".')
+        say_box(panel, spec)
     html("<p><b>Soundtrack</b> music or any other sound, cut to the length of the clip</p>", elem_classes="field-head")
     panel.fields["soundtrack"] = recording("Soundtrack", ["upload"], "soundtrack")
     panel.fields["soundtrack_mode"] = gr.Radio(

@@ -39,7 +39,7 @@ def build(catalogue: Catalogue) -> Panel:
                 panel.fields["consent"] = gr.Checkbox(False, label=STATEMENT, elem_classes="consent")
                 panel.stating = html("", elem_classes="stating")
             prompt_box(panel, "character1 dances in the snow", "Call the person by the name above.")
-            say_box(panel, "Optional, spoken by character1. With several people, a line for each: character2: Hello.")
+            say_box(panel, able[0])
             for number, insert in enumerate(inserts, 1):
                 insert.click(
                     None, panel.fields["prompt"], panel.fields["prompt"],

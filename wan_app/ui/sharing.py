@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _LIMITS = (("days", "Days", 7, 365), ("jobs", "Videos", 20, 1000), ("seconds", "Seconds", 120, 100_000),
            ("places", "At a time", 2, 20))
 _LEAVE = '<form method="post" action="logout"><button type="submit">{}</button></form>'
+_CLOSED = (
+    "<p><b>It opens on this computer only</b> until the studio is opened to others: see above. The link stays good; "
+    "its beginning will be the address that the studio prints then.</p>"
+)
 log = logging.getLogger(__name__)
 Updates = dict[Any, Any]
 
@@ -65,7 +69,7 @@ class SharingTab:
             return (
                 f'<div class="link" role="status"><b>Send this to {escape(guest.label or "your guest")}.</b> '
                 'It is shown only now.<input readonly aria-label="Guest link" '
-                f'value="{link}" onfocus="this.select()"></div>'
+                f'value="{link}" onfocus="this.select()">{_CLOSED if self.settings.local else ""}</div>'
             )
 
         return self._do(make)

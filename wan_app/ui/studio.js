@@ -32,6 +32,26 @@
     document.getElementById('stage')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
   });
 
+  // What an error names is brought into sight, and written on where one can write.
+  const fields = {
+    prompt: '.prompt', consent: '.consent', face: '.character', voice: '.voice', say: '.say', image: '.pictures',
+    soundtrack: '.sound',
+  };
+  let named;
+  new MutationObserver(() => {
+    const alert = document.querySelector('#stage .card.failed .alert[data-field]');
+    if (!alert || alert === named) return;
+    named = alert;
+    const field = fields[alert.dataset.field] && shown(fields[alert.dataset.field]);
+    if (!field) return;
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    // After the jump to the stage on a phone.
+    setTimeout(() => {
+      field.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'center'});
+      field.querySelector('textarea, input[type=checkbox]')?.focus({preventScroll: true});
+    }, 350);
+  }).observe(document.getElementById('stage') || document.body, {childList: true, subtree: true});
+
   // What the gate refuses, Gradio's page would pass over in silence. Who is no longer let in sees the door.
   const told = document.createElement('div');
   told.id = 'refused';

@@ -136,6 +136,15 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 90 else f"{whole // 60} min {whole % 60} s"
 
 
+def say_hint(mode: str, spec: ModelSpec) -> str:
+    """What becomes of the words to say."""
+    if spec.native_audio and not spec.speaks_words:
+        return f"{spec.title} knows no words: where something is to be said, it babbles, with moving lips."
+    if mode == "reference":
+        return "Optional, spoken by character1. With several people, a line for each: character2: Hello."
+    return 'Optional, spoken aloud. Or write in the prompt: she says "Hello".'
+
+
 def rough_time(minutes: float) -> str:
     """ "about 10 s", "about 25 min", "about 3 hours": a prediction, no finer than it is."""
     seconds = 60 * minutes
