@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from wan_app.likeness.audio import LikenessAudioAutoencoder, sounds_before, sounds_of
 from wan_app.likeness.autoencoder import CELL, GROUP, LikenessAutoencoder, sound_by_frame
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
+from wan_app.likeness.noise import clip_noise, shared_noise
 from wan_app.likeness.revoicing import revoiced
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.transformer import LikenessTransformer3DModel
@@ -170,9 +171,10 @@ class LikenessPipeline(DiffusionPipeline):
         windows = list(plan_windows((num_frames - 1) // GROUP + 1))
         total, step = num_inference_steps * len(windows), 0
         whole = made
+        shared = shared_noise(self._shape(cells), generator)
         for start, stop in windows:
             # Drawn also for a window that is there, so that the others get theirs.
-            noise = self._noise(cells, generator)
+            noise = self._noise(cells, shared, generator)
             if whole is not None and whole.video.shape[2] >= stop:
                 step += num_inference_steps
                 continue
@@ -317,13 +319,15 @@ class LikenessPipeline(DiffusionPipeline):
         samples = synthesise(controls if voice is None else revoiced(controls, voice), generator)
         return samples.clamp(-1, 1).cpu().numpy().astype(np.float32)
 
-    def _noise(self, cells: tuple[int, int], generator: torch.Generator | None) -> Latents:
-        """The noise that one window starts from."""
-        shapes = (
-            (1, self.vae.config.channels, WINDOW, *cells),
-            (1, self.audio_vae.config.channels, sounds_of(WINDOW)),
-        )
-        return Latents(*(torch.randn(s, generator=generator, device="cpu").to(self.device) for s in shapes))
+    def _shape(self, cells: tuple[int, int]) -> tuple[int, ...]:
+        """Of the video latents of one window."""
+        return (1, self.vae.config.channels, WINDOW, *cells)
+
+    def _noise(self, cells: tuple[int, int], shared: torch.Tensor, generator: torch.Generator | None) -> Latents:
+        """The noise that one window starts from; `shared` is the clip's."""
+        video = clip_noise(self._shape(cells), generator, shared)
+        audio = torch.randn((1, self.audio_vae.config.channels, sounds_of(WINDOW)), generator=generator)
+        return Latents(video.to(self.device), audio.to(self.device))
 
     def _carry_over(self, latents: torch.Tensor, start: int) -> torch.Tensor:
         """What the window that begins at latent frame `start` is given: a still, and the whole groups after it."""

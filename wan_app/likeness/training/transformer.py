@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from wan_app.likeness.audio import LikenessAudioAutoencoder
 from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import LikenessIdentityEncoder
+from wan_app.likeness.noise import clip_noise
 from wan_app.likeness.text import encode_text
 from wan_app.likeness.training.course import Clock
 from wan_app.likeness.training.data import Batch, Finished, Pool
@@ -69,7 +70,8 @@ def noised(
 ) -> torch.Tensor:
     """Clean latents (B, ...) at noise levels (B,); what is given is shown as it is known, as when generating."""
     t = level.view(-1, *[1] * (clean.ndim - 1))
-    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    draw = clip_noise if clean.ndim == 5 else torch.randn
+    noise = draw(clean.shape, generator=generator).to(clean.device)
     return torch.where(given > 0, known, (1 - t) * clean + t * noise)
 
 
