@@ -23,7 +23,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.browser import FLAGS, find_chromium
+from wan_app.media.video import read_metadata
 from wan_app.settings import ASSETS
+from wan_app.ui import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -56,6 +58,7 @@ def shoot(
         viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, is_mobile=phone, has_touch=phone,
     )
     page = context.new_page()
+    page.set_default_timeout(180_000)  # a machine may train beside it
     page.goto(url)
     page.wait_for_selector("button.generate:visible")
     page.wait_for_function("localStorage.getItem('wan-app-session') !== null")
@@ -81,12 +84,24 @@ def fill(page: Any, tab: str) -> None:
         example.first.click()
         page.wait_for_selector(".card.example")
         page.wait_for_timeout(800)
+        found = next(one for one in examples.stored() if one.mode == tab.lower())
+        give_seed(page, read_metadata(found.file)["request"]["seed"])
     else:
         page.locator(".prompt textarea:visible").fill("a girl with long red hair waves at the beach")
     if tab == "Reference":
         # The tick is about what is there: an example takes it away as it arrives.
         page.wait_for_function("document.querySelector('.stating').innerText.includes('character1')")
         page.locator(".consent input:visible").check()
+
+
+def give_seed(page: Any, seed: int) -> None:
+    """The example's own: the picture is the same again, until the model is another one."""
+    advanced = page.locator(".advanced:visible > button")
+    advanced.click()
+    page.get_by_label("New seed each time").locator("visible=true").uncheck()
+    page.get_by_label("Seed", exact=True).locator("visible=true").fill(str(seed))
+    page.keyboard.press("Tab")
+    advanced.click()
 
 
 def shrink(file: Path) -> None:

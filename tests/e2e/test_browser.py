@@ -203,6 +203,21 @@ def test_a_phone_shows_one_column_with_generate_always_at_hand(visit: Any, schem
 
 
 def test_the_plan_follows_model_and_length_before_the_click(visit: Any) -> None:
+@pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)])
+def test_nothing_shines_through_the_bar_and_no_dot_stands_alone(visit: Any, width: int, height: int) -> None:
+    page = visit(width, height)
+    page.wait_for_selector(".bar-row:visible")
+    layer = "one => Number(getComputedStyle(one).zIndex) || 0"
+    bar = visible(page, ".bar-row").evaluate(layer)
+    assert bar > max(page.locator("[data-testid=block-info]:visible").evaluate_all(f"all => all.map({layer})"))
+    api, dots = page.locator("footer .show-api:visible").count(), page.locator("footer .divider:visible").count()
+    assert dots == api == (width > 640)
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    page.wait_for_timeout(300)
+    end = page.locator("footer .settings").bounding_box()
+    assert end["y"] + end["height"] <= visible(page, ".bar-row").bounding_box()["y"] or width > 820
+
+
     page = visit()
     page.wait_for_selector(".fit.calm")
     assert "Fits this computer" in visible(page, ".fit").inner_text()
