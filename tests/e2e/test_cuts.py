@@ -122,7 +122,7 @@ def test_while_words_are_typed(visit: Any, proxy: CuttingProxy) -> None:
     blink(page, proxy)
     assert typed(page) == "words not yet sent", "nothing was asked: the page did not even notice"
     page.reload()
-    page.wait_for_function("() => document.querySelector('.prompt textarea').value === 'words not yet sent'")
+    page.wait_for_function("() => document.querySelector('.prompt textarea')?.value === 'words not yet sent'")
     assert page.get_by_label("Tall 3:5").locator("visible=true").is_checked()
 
 
@@ -153,7 +153,7 @@ def test_before_generate_reaches_the_studio(visit: Any, studio: Studio, proxy: C
     proxy.cut()
     generate(page)
     mend(page, proxy)
-    page.wait_for_function("() => document.querySelector('.prompt textarea').value === 'never arrived'")
+    page.wait_for_function("() => document.querySelector('.prompt textarea')?.value === 'never arrived'")
     assert jobs(studio, "never arrived") == []
     generate(page)
     done(page, studio, "never arrived")
