@@ -387,10 +387,20 @@ def test_killed_while_denoising_leaves_no_worker_and_no_half_file(start, data, t
     assert not any((data / "logs").glob("*-*.log"))  # nothing went wrong in the worker itself
 
 
-def test_a_studios_job_is_cancelled_from_the_command_line_and_removed(data, capsys, monkeypatch):
+@pytest.fixture
+def open_studio(data, monkeypatch):
+    """Opens a studio on the command line's data folder; (it, its worker)."""
     monkeypatch.setattr(services.weights, "locate", lambda *_: None)
-    settings = Settings(data_dir=data, device="cpu")
-    studio = services.Services(settings, worker=fakes.ScriptedWorker(), lasting=True)
+
+    def make():
+        worker = fakes.ScriptedWorker()
+        return services.Services(Settings(data_dir=data, device="cpu"), worker=worker, lasting=True), worker
+
+    return make
+
+
+def test_a_studios_job_is_cancelled_from_the_command_line_and_removed(open_studio, capsys):
+    studio, _ = open_studio()
     running, waiting = (studio.submit(GenerationRequest(mode="text", prompt=prompt), owner="anna")
                         for prompt in ("wait", "never"))
     for job_id in (waiting, running):
@@ -404,11 +414,8 @@ def test_a_studios_job_is_cancelled_from_the_command_line_and_removed(data, caps
     studio.close()
 
 
-def test_a_studios_waiting_job_is_moved_from_the_command_line(data, capsys, monkeypatch):
-    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
-    settings = Settings(data_dir=data, device="cpu")
-    worker = fakes.ScriptedWorker()
-    studio = services.Services(settings, worker=worker, lasting=True)
+def test_a_studios_waiting_job_is_moved_from_the_command_line(open_studio, capsys):
+    studio, worker = open_studio()
     first, b, c, d, *others = [
         studio.submit(GenerationRequest(mode="text", prompt=prompt), owner=owner)
         for prompt, owner in (("wait", "anna"), ("b", "anna"), ("c", "anna"), ("d", "anna"), ("e", "ben"))
@@ -432,19 +439,15 @@ def test_a_studios_waiting_job_is_moved_from_the_command_line(data, capsys, monk
     studio.close()
 
 
-def test_a_job_that_waits_for_the_next_studio_is_moved_too(data, capsys, monkeypatch):
-    monkeypatch.setattr(services.weights, "locate", lambda *_: None)
-    settings = Settings(data_dir=data, device="cpu")
-    worker = fakes.ScriptedWorker()
-    studio = services.Services(settings, worker=worker, lasting=True)
+def test_a_job_that_waits_for_the_next_studio_is_moved_too(open_studio, capsys):
+    studio, worker = open_studio()
     first, *_, last = [studio.submit(GenerationRequest(mode="text", prompt=one)) for one in ("wait", "b", "c")]
     wait_for(lambda: studio.job(first).state == "running")
     worker.closed = True
     studio.close()
     assert run(capsys, "jobs", "move", last, "--to", "front")[0] == 0
-    worker = fakes.ScriptedWorker()
+    studio, worker = open_studio()
     worker.go_on.set()
-    studio = services.Services(settings, worker=worker, lasting=True)
     wait_for(lambda: len(studio.jobs()) == 3 and all(job.ended for job in studio.jobs()))
     assert worker.ran[0] == "c"
     studio.close()

@@ -8,23 +8,21 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from tests.e2e.local_proxy import LocalProxy
+
 # Close by a reset, as a network that is gone does, and not by a polite end.
 _RESET = struct.pack("ii", 1, 0)
 
 
-class CuttingProxy:
-    """Listens on a port of its own and passes everything on to `port`."""
+class CuttingProxy(LocalProxy):
+    """Passes everything on to `port`, until it is told to cut."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._cut = False
         self._trap: tuple[bytes, int, Callable[[], None]] | None = None
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(port)
 
     def cut(self) -> None:
         """Reset every connection, and every new one until `mend`."""
@@ -46,13 +44,7 @@ class CuttingProxy:
     def close(self) -> None:
         """No more connections."""
         self.cut()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+        super().close()
 
     def _pass(self, client: socket.socket) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:

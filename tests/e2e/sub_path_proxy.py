@@ -6,26 +6,15 @@ import socket
 import threading
 from contextlib import suppress
 
+from tests.e2e.local_proxy import LocalProxy
 
-class SubPathProxy:
-    """Listens on a port of its own; `strips`: the server sees paths without the sub-path."""
+
+class SubPathProxy(LocalProxy):
+    """`strips`: the server sees paths without the sub-path."""
 
     def __init__(self, port: int, root: str, *, strips: bool) -> None:
-        self._target, self._root, self._strips = port, root.encode(), strips
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}{root}/"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        """No more connections."""
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+        self._root, self._strips = root.encode(), strips
+        super().__init__(port, root)
 
     def _pass(self, client: socket.socket) -> None:
         with client, suppress(OSError):

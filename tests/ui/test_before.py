@@ -134,13 +134,17 @@ def test_neither_visitors_nor_guests_fetch_or_accept(
     assert services.fetching == {} and services.accepted == {}
 
 
+def only_speech_is_missing(services: RememberingServices, monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    """All models are here, but not the one that speaks for the silent ones."""
+    speech = {"id": "pocket-tts", "title": title, "licence": "CC", "download_bytes": 438_000_000, "available": False}
+    rows = [{**row, "available": True, "speech": None if row["native_audio"] else speech} for row in services.models()]
+    monkeypatch.setattr(services, "models", lambda: rows)
+
+
 def test_the_speech_model_of_a_silent_one_is_offered_too(
     before: Before, services: RememberingServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speech = {"id": "pocket-tts", "title": "A <speaker>", "licence": "CC", "download_bytes": 438_000_000,
-              "available": False}
-    rows = [{**row, "available": True, "speech": None if row["native_audio"] else speech} for row in services.models()]
-    monkeypatch.setattr(services, "models", lambda: rows)
+    only_speech_is_missing(services, monkeypatch, "A <speaker>")
     panel = before.page.panels[0]
     updates = before.on_load(*forms(before.page, VACE))
     assert "A &lt;speaker&gt;" in updates[panel.shelf.card]
@@ -190,10 +194,7 @@ def test_fast_comes_along_with_a_model_that_is_not_here_if_it_is_chosen(
 def test_what_is_chosen_is_needed_first(
     before: Before, services: RememberingServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speech = {"id": "pocket-tts", "title": "Speaker", "licence": "CC", "download_bytes": 438_000_000,
-              "available": False}
-    rows = [{**row, "available": True, "speech": None if row["native_audio"] else speech} for row in services.models()]
-    monkeypatch.setattr(services, "models", lambda: rows)
+    only_speech_is_missing(services, monkeypatch, "Speaker")
     panel = before.page.panels[0]
     assert "Speaker" in before.on_load(*forms(before.page, LARGE))[panel.shelf.card]
     assert "Fast preset" in before.on_load(*forms(before.page, LARGE, preset="fast"))[panel.shelf.card]

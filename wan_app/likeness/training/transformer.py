@@ -46,9 +46,10 @@ def flow_loss(
     noisy_audio, given_audio = None, None
     if batch.audio is not None and batch.known_audio is not None:
         given_audio = batch.known_audio[:, :1]
-        noisy_audio = noised(batch.audio, level, batch.known_audio[:, 1:], given_audio, generator)
+        noise = torch.randn(batch.audio.shape, generator=generator)
+        noisy_audio = noised(batch.audio, noise, level, batch.known_audio[:, 1:], given_audio)
     made = model(
-        noised(clean, level, batch.known[:, 2:], given, generator),
+        noised(clean, clip_noise(clean.shape, generator), level, batch.known[:, 2:], given),
         level,
         text,
         identity_hidden_states=batch.identity,
@@ -66,13 +67,11 @@ def flow_loss(
 
 
 def noised(
-    clean: torch.Tensor, level: torch.Tensor, known: torch.Tensor, given: torch.Tensor, generator: torch.Generator
+    clean: torch.Tensor, noise: torch.Tensor, level: torch.Tensor, known: torch.Tensor, given: torch.Tensor
 ) -> torch.Tensor:
     """Clean latents (B, ...) at noise levels (B,); what is given is shown as it is known, as when generating."""
     t = level.view(-1, *[1] * (clean.ndim - 1))
-    draw = clip_noise if clean.ndim == 5 else torch.randn
-    noise = draw(clean.shape, generator=generator).to(clean.device)
-    return torch.where(given > 0, known, (1 - t) * clean + t * noise)
+    return torch.where(given > 0, known, (1 - t) * clean + t * noise.to(clean.device))
 
 
 def missed(made: torch.Tensor, clean: torch.Tensor, level: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
