@@ -99,7 +99,7 @@ def test_the_answer_is_one_json_object(run):
 def test_the_answer_in_words(run):
     code, out, err = run("--model", "wan2.1-vace-1.3b", "--vram", "6", "--ram", "64")
     assert (code, err) == (0, "") and "832x480, 81 frames on a card of 6 GB" in out
-    assert "Fits, " in out and "minutes (an estimate)" in out and "16.2 GB to download" in out
+    assert "Fits, " in out and "min (an estimate)" in out and "16.2 GB to download" in out
     code, out, _ = run("--model", "wan2.1-vace-14b", "--vram", "6", "--ram", "64")
     assert code == 0 and "Does not fit" in out and "What would fit: " in out
 

@@ -6,6 +6,7 @@ by the browser, and the page says so.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -223,11 +224,14 @@ def test_it_is_done_while_the_line_is_cut(visit: Any, studio: Studio, proxy: Cut
 
 
 def test_while_the_video_is_fetched(visit: Any, studio: Studio, proxy: CuttingProxy) -> None:
+    """Whether or not the page was waiting for anything else at that moment, and so loads itself anew."""
     page = visit()
     write(page, "half a film")
-    page.evaluate(MARK)
-    proxy.cut_at(b"GET /files/", after=5000)
+    cut = threading.Event()
+    proxy.cut_at(b"GET /files/", after=5000, then=cut.set)
     generate(page)
     page.wait_for_selector(".card.finished")
-    mend(page, proxy)
+    assert cut.wait(10)
+    page.wait_for_timeout(2000)
+    proxy.mend()
     done(page, studio, "half a film")

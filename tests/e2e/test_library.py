@@ -116,7 +116,7 @@ def test_a_job_that_ends_shows_in_the_open_gallery_and_disturbs_nothing(visit: A
     search = page.locator(".search input")
     page.evaluate("window.scrollTo(0, 40)")
     before = page.evaluate("window.scrollY")
-    page.wait_for_function("document.querySelectorAll('.tile').length === 3", timeout=60_000)
+    # Two that end between two looks arrive together.
     page.wait_for_function("document.querySelectorAll('.tile').length === 4", timeout=60_000)
     assert page.evaluate("document.querySelector('.detail video').dataset.same") == "yes", "what is open stays"
     assert page.locator(".tile.current .said").inner_text() == f"{name} in green"

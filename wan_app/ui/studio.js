@@ -1,5 +1,9 @@
 () => {
   const shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent !== null);
+  const bring = (place, block) => {
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    place?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block});
+  };
 
   // Ctrl+Enter (Cmd+Enter on a Mac) presses the Generate button in sight.
   document.addEventListener('keydown', (event) => {
@@ -28,9 +32,19 @@
   document.addEventListener('click', (event) => {
     const starts = event.target.closest && event.target.closest('button.generate, button.example');
     if (!starts || window.innerWidth > 820) return;
-    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    document.getElementById('stage')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
+    bring(document.getElementById('stage'), 'start');
   });
+
+  // A video or picture whose line broke off is fetched again, each time after a longer wait; nobody else would.
+  const waits = [1, 2, 4, 8, 15, 30, 60];
+  document.addEventListener('error', (event) => {
+    const broken = event.target;
+    if (!broken.matches?.('video, img') || !(broken.currentSrc || broken.src).includes('/files/')) return;
+    const tries = Number(broken.dataset.tries || 0);
+    if (tries >= waits.length) return;
+    broken.dataset.tries = tries + 1;
+    setTimeout(() => (broken.load ? broken.load() : broken.setAttribute('src', broken.getAttribute('src'))), waits[tries] * 1000);
+  }, true);
 
   // What an error names is brought into sight, and written on where one can write.
   const fields = {
@@ -44,10 +58,9 @@
     named = alert;
     const field = fields[alert.dataset.field] && shown(fields[alert.dataset.field]);
     if (!field) return;
-    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     // After the jump to the stage on a phone.
     setTimeout(() => {
-      field.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'center'});
+      bring(field, 'center');
       field.querySelector('textarea, input[type=checkbox]')?.focus({preventScroll: true});
     }, 350);
   }).observe(document.getElementById('stage') || document.body, {childList: true, subtree: true});
