@@ -177,6 +177,15 @@ def test_before_the_answer_to_generate_is_back(visit: Any, studio: Studio, proxy
     done(page, studio, prompt)
 
 
+def test_a_browser_that_asks_again_by_itself_gets_one_video(visit: Any, studio: Studio, proxy: CuttingProxy) -> None:
+    """As browsers do when a connection that they kept is reset before any answer came."""
+    page = visit()
+    write(page, "asked for twice")
+    proxy.cut_at(b'"asked for twice', after=0, then=proxy.mend)
+    generate(page)
+    done(page, studio, "asked for twice")
+
+
 @pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def test_while_it_is_drawn(visit: Any, studio: Studio, proxy: CuttingProxy, width: int, height: int) -> None:
     page = visit(width, height)

@@ -138,6 +138,18 @@ def test_a_call_is_listened_to_by_its_caller(room: Room) -> None:
         assert room.ask(who, "POST", "/gradio_api/cancel", json=given).status_code == code
 
 
+def test_a_call_under_a_key_is_made_once(room: Room) -> None:
+    given, key = {"fn_index": 3, "data": [1, 2]}, {"Idempotency-Key": "7"}
+    room.gradio.answer = (200, b'{"data": ["made"]}')
+    answers = [room.ask(ANN, "POST", "/gradio_api/run/predict", json=given, headers=key) for _ in range(2)]
+    assert len(room.gradio.seen) == 1 and {one.text for one in answers} == {'{"data": ["made"]}'}
+    room.ask(BEN, "POST", "/gradio_api/run/predict", json=given, headers=key)
+    room.ask(ANN, "POST", "/gradio_api/run/predict", json={**given, "data": [1, 3]}, headers=key)
+    for _ in range(2):
+        room.ask(ANN, "POST", "/gradio_api/run/predict", json=given)
+    assert len(room.gradio.seen) == 5
+
+
 def test_what_gradio_refuses_is_no_fault_of_ours(room: Room) -> None:
     room.gradio.answer, room.gradio.refuses = (500, b'{"error": "x"}'), True
     given = {"fn_index": 3, "data": [1, 2]}

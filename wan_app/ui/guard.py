@@ -26,6 +26,7 @@ from wan_app.sharing.gate import WHO
 from wan_app.ui.belongings import Belongings
 from wan_app.ui.bodies import Endpoints, checked_body, files_in, parsed
 from wan_app.ui.faults import REFUSED
+from wan_app.ui.once import Once
 from wan_app.ui.session import MAY_USE
 
 API = "/gradio_api"
@@ -56,6 +57,7 @@ class Guard:
     ) -> None:
         self._app, self._endpoints, self._belongings = app, endpoints, belongings
         self._cache, self._public = cache.resolve(), public and public.resolve()
+        self._once = Once()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -159,8 +161,13 @@ class Guard:
             return refusal(error.status, str(error))
         data = json.dumps(body).encode()
         scope = _sized(scope, data)
-        watching = Calling(send, scope, self._handed(owner), lambda event: self._belongings.claim(owner, event))
-        await self._app(scope, replayed(data, receive), watching)
+
+        async def call(send: Any) -> None:
+            watching = Calling(send, scope, self._handed(owner), lambda event: self._belongings.claim(owner, event))
+            await self._app(scope, replayed(data, receive), watching)
+
+        key = Once.key(scope, owner, data)
+        await (self._once(key, call, send) if key else call(send))
         return None
 
     def _ending(self, given: dict[str, Any], owner: str) -> dict[str, Any]:
