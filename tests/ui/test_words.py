@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,6 +21,25 @@ POCKET = pocket.SPECS[0]
 ])
 def test_ratio_is_what_people_say(size: tuple[int, int], said: str) -> None:
     assert words.ratio(*size) == said
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine in Kathmandu."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "NPT-5:45")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize(("created", "said"), [
+    ("2026-11-22T23:30:59+00:00", "2026-11-23 05:15 NPT"), ("2026-11-22T23:30:59.123456Z", "2026-11-23 05:15 NPT"),
+    ("2026-99-99T23:30:59Z", "2026-99-99T23:30:59Z"), ("", ""),
+])
+def test_a_moment_is_told_by_the_clock_on_the_wall(created: str, said: str) -> None:
+    assert words.moment(created) == said
 
 
 def test_shapes_of_one_name_are_told_apart_by_size() -> None:

@@ -13,7 +13,7 @@ from wan_app.ui import card
 from wan_app.ui.files import file_url
 from wan_app.ui.keepsakes import thumb_url
 from wan_app.ui.report import report
-from wan_app.ui.words import duration
+from wan_app.ui.words import duration, moment
 
 _PIN = '<svg class="pin" viewBox="0 0 24 24" aria-hidden="true"><path d="M9 3h6l-1 7 4 4H6l4-4zM12 14v7"/></svg>'
 _WAVE = (
@@ -98,7 +98,7 @@ def facts(kept: Kept) -> list[tuple[str, str]]:
         ("Guided share", f"{request.guidance_until:.0%}" if request.guidance_until < 1 else ""),
         ("Steps skipped below", f"{request.step_cache:g}" if request.step_cache else ""),
         ("LoRAs", ", ".join(f"{one.file.stem} ({one.weight:g})" for one in request.loras)),
-        ("Given", _given(request)), ("Made", _when(job.created)),
+        ("Given", _given(request)), ("Made", moment(job.created)),
         ("It took", duration(result.timings["total"]) if result.timings.get("total") else ""),
         ("File", _bytes(kept.bytes) if kept.there else "gone"), ("Watermark", result.watermark_id or ""),
         ("Consent", result.consent_id or ""), ("Job", job.id),
@@ -198,10 +198,6 @@ def _person(one: Character) -> str:
 def _given(request: GenerationRequest) -> str:
     names = (("image", "first picture"), ("last_image", "last picture"), ("soundtrack", "soundtrack"))
     return ", ".join(title for name, title in names if getattr(request, name))
-
-
-def _when(created: str) -> str:
-    return f"{created[:10]} {created[11:16]} UTC"
 
 
 def _bytes(count: int) -> str:

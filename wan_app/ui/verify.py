@@ -18,6 +18,7 @@ from wan_app.ui import card, verdict
 from wan_app.ui.form import uploaded
 from wan_app.ui.parts import html, raw
 from wan_app.ui.session import who
+from wan_app.ui.words import moment
 
 if TYPE_CHECKING:
     from wan_app.runtime.checks import CheckView
@@ -143,7 +144,7 @@ def start_check(services: Services, file: Any, job_id: Any) -> CheckView:
 def own_results(jobs: list[JobView]) -> list[tuple[str, str]]:
     """(words, job id) of what has been made, newest first."""
     made = [job for job in reversed(jobs) if job.result is not None and job.result.file.is_file()]
-    return [(f"{_asked(job)} ({job.created[:16].replace('T', ' ')})", job.id) for job in made[:_CHOICES]]
+    return [(f"{_asked(job)} ({moment(job.created)})", job.id) for job in made[:_CHOICES]]
 
 
 def remembered(secret: str) -> tuple[gr.BrowserState, gr.Timer]:

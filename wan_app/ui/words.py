@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 
 from wan_app.errors import InvalidRequest
 from wan_app.families.spec import ModelSpec, Shape, written_scale
@@ -134,6 +135,16 @@ def duration(seconds: float) -> str:
     """ "8 s", "2 min 5 s": a time as people say it, rounded to whole seconds, never below 1."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 90 else f"{whole // 60} min {whole % 60} s"
+
+
+def moment(created: str) -> str:
+    """ "2026-11-23 14:05 CET": a point in time, ISO 8601 in UTC, by this machine's clock; as it is if it is none."""
+    try:
+        # Python 3.10 does not read the Z.
+        local = datetime.fromisoformat(created.replace("Z", "+00:00")).astimezone()
+    except (ValueError, OverflowError):
+        return created
+    return f"{local:%Y-%m-%d %H:%M %Z}"
 
 
 def say_hint(mode: str, spec: ModelSpec) -> str:

@@ -16,10 +16,10 @@ from wan_app.likeness.autoencoder import LikenessAutoencoder
 from wan_app.likeness.identity import PICTURE, LikenessIdentityEncoder
 from wan_app.likeness.training.encoders import disturb
 from wan_app.likeness.training.parallel import Rank
-from wan_app.likeness.training.sound import REFERENCE_SECONDS, more_talk, recordings
+from wan_app.likeness.training.sound import REFERENCE_SECONDS, recordings
 from wan_app.likeness.vocoder import synthesise
 from wan_app.likeness.voice import LikenessVoiceEncoder
-from wan_app.likeness.world.attributes import Scenes, sample_scenes
+from wan_app.likeness.world.attributes import Scenes, more_of, sample_scenes
 from wan_app.likeness.world.captions import caption
 from wan_app.likeness.world.render import draw_clips, draw_portraits
 from wan_app.likeness.world.sounds import clip_sound
@@ -29,7 +29,9 @@ BUCKETS = {(64, 64): 0.5, (48, 80): 0.25, (80, 48): 0.25}
 # Clips that a bucket is never without, and that are rendered at once.
 MINIMUM = 32
 MODES = {"text": 0.37, "reference": 0.33, "image": 0.30}
-MORE_TALK = 0.2
+MORE_TALK = 0.15
+# Who moves is drawn worst.
+MORE_MOTION = 0.3
 # Of the latents that a clip goes on from, at most; theirs is about 1.
 CONTEXT_NOISE = 0.3
 STILL_MODES = {"text": 0.55, "reference": 0.45}
@@ -98,7 +100,8 @@ class Bucket:
     def render(self, count: int, generator: torch.Generator) -> tuple[Clips, Scenes]:
         """`count` new clips and their scenes."""
         # Voices take the longest to learn, and of six actions only one speaks.
-        scenes = more_talk(sample_scenes(count, generator), MORE_TALK, generator).to(self.rank.device)
+        scenes = more_of(("talk",), MORE_TALK, sample_scenes(count, generator), generator)
+        scenes = more_of(("walk", "jump", "dance"), MORE_MOTION, scenes, generator).to(self.rank.device)
         video = draw_clips(scenes, *self.shape) * 2 - 1
         still = video[:, :, -1:]
         portraits = disturb(draw_portraits(scenes, PICTURE, generator).cpu(), generator).to(self.rank.device)

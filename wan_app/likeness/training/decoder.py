@@ -18,9 +18,8 @@ from wan_app.likeness.training.autoencoder import SHAPES, psnr
 from wan_app.likeness.training.course import Course
 from wan_app.likeness.training.optim import load_what_fits
 from wan_app.likeness.training.parallel import Rank
-from wan_app.likeness.training.sound import more_talk
 from wan_app.likeness.vocoder import synthesise
-from wan_app.likeness.world.attributes import Scenes, sample_scenes
+from wan_app.likeness.world.attributes import Scenes, more_of, sample_scenes
 from wan_app.likeness.world.motion import mouth_opening
 from wan_app.likeness.world.render import clip_times, draw_clips
 from wan_app.likeness.world.sounds import clip_sound
@@ -93,7 +92,7 @@ def draw_pair(
     audio_vae: LikenessAudioAutoencoder,
 ) -> Pair:
     """Clips with wrong mouths small, as the transformer makes them, and with true ones large."""
-    scenes = more_talk(sample_scenes(batch, generator), MORE_TALK, generator).to(rank.device)
+    scenes = more_of(("talk",), MORE_TALK, sample_scenes(batch, generator), generator).to(rank.device)
     start = 1 + GROUP * int(torch.randint(4, (1,), generator=generator))
     shown = [0, *range(start, start + GROUP)]
     moments = clip_times().to(rank.device)[shown]

@@ -12,7 +12,7 @@ from wan_app.likeness.training.course import Course
 from wan_app.likeness.training.parallel import Rank
 from wan_app.likeness.vocoder import FLOOR, HOP, SAMPLE_RATE, Controls, log_mel, synthesise
 from wan_app.likeness.voice import TOLD, LikenessVoiceEncoder
-from wan_app.likeness.world.attributes import ACTIONS, Scenes, sample_scenes
+from wan_app.likeness.world.attributes import more_of, sample_scenes
 from wan_app.likeness.world.sounds import clip_sound, control_times
 from wan_app.likeness.world.voices import sample_voices, speech
 
@@ -76,7 +76,7 @@ def train_audio(rank: Rank, folder: Path, minutes: float, batch: int = 32) -> No
     course = Course(rank, model, minutes, 2e-3)
     for _ in course:
         # Places are heard soon enough: two in three are voices.
-        scenes = more_talk(sample_scenes(batch, generator), 2 / 3, generator).to(rank.device)
+        scenes = more_of(("talk",), 2 / 3, sample_scenes(batch, generator), generator).to(rank.device)
         true = clip_sound(scenes)
         with torch.no_grad():
             mel = log_mel(synthesise(true, generator))
@@ -92,13 +92,6 @@ def train_audio(rank: Rank, folder: Path, minutes: float, batch: int = 32) -> No
     if course.finish():
         measure_latents(model, generator, rank)
         model.save_pretrained(folder / "audio_vae")
-
-
-def more_talk(scenes: Scenes, share: float, generator: torch.Generator) -> Scenes:
-    """The same scenes, a `share` of them, drawn by lot, with people who talk and do nothing else."""
-    talk = torch.rand(len(scenes), generator=generator) < share
-    scenes.classes["action"][talk] = ACTIONS.index("talk")
-    return scenes
 
 
 @torch.no_grad()

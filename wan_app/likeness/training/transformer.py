@@ -26,6 +26,8 @@ from wan_app.likeness.voice import LikenessVoiceEncoder
 
 SAVE_EVERY_MINUTES = 4.0
 STILLS_FOR_A_CLIP = 4
+# One step in so many is on single frames.
+STILLS_EVERY = 4
 
 
 # Sound has a tenth of the tokens and is heard all the same.
@@ -107,11 +109,11 @@ class Trainer:
     @property
     def bucket(self) -> int:
         """The number of the bucket whose turn it is: square twice, it is the default."""
-        return (0, 0, 1, 2)[self.step // 2 % 4]
+        return (0, 0, 1, 2)[self.step // STILLS_EVERY % 4]
 
     def take_step(self, size: int, progress: float) -> tuple[float, float]:
-        """One update, from `size` clips or four times as many stills in turn; the losses of video and sound."""
-        if self.step % 2:
+        """One update, from `size` clips or now and then four times as many stills; the losses of video and sound."""
+        if self.step % STILLS_EVERY == 0:
             batch = self.pool.stills(STILLS_FOR_A_CLIP * size, self.bucket)
         else:
             batch = self.pool.batch(size, self.bucket)
@@ -183,7 +185,7 @@ def train_transformer(
     rank: Rank,
     folder: Path,
     minutes: float,
-    batch: int = 24,
+    batch: int = 64,
     rate: float = 2e-3,
     clips: int = 1000,
     seed: int = 0,
@@ -197,18 +199,18 @@ def train_transformer(
     progress = started_with / minutes
     while progress < 1:
         losses.append(trainer.take_step(batch, progress))
-        if trainer.step % 2 == 0:
+        if trainer.step % STILLS_EVERY:
             trainer.pool.buckets[trainer.bucket].add(6, trainer.pool.generator)
         progress = started_with / minutes + clock.progress()
         trainer.spent = progress * minutes
         if log is not None and trainer.step % 50 == 0:
+            sounding = sum(heard > 0 for _, heard in losses)  # stills are silent
             row = {
                 "progress": round(progress, 4),
                 "step": trainer.step,
                 "samples": trainer.samples,
                 "loss": round(sum(seen for seen, _ in losses) / len(losses), 4),
-                # Half of the steps are stills, which are silent.
-                "audio_loss": round(2 * sum(heard for _, heard in losses) / len(losses), 4),
+                "audio_loss": round(sum(heard for _, heard in losses) / max(1, sounding), 4),
                 "minutes": round(trainer.spent, 2),
             }
             print(json.dumps(row), file=log, flush=True)

@@ -150,6 +150,15 @@ def sample_scenes(count: int, generator: torch.Generator, *, held_out: bool = Fa
     return scenes
 
 
+def more_of(actions: tuple[str, ...], share: float, scenes: Scenes, generator: torch.Generator) -> Scenes:
+    """The same scenes, a `share` of them, drawn by lot, with people who do one of `actions` instead."""
+    chosen = torch.rand(len(scenes), generator=generator) < share
+    others = torch.tensor([ACTIONS.index(one) for one in actions])
+    drawn = others[torch.randint(len(others), (len(scenes),), generator=generator)]
+    scenes.classes["action"] = torch.where(chosen, drawn, scenes.classes["action"])
+    return scenes
+
+
 def _sample(n: int, generator: torch.Generator) -> Scenes:
     def pick(high: int) -> torch.Tensor:
         return torch.randint(high, (n,), generator=generator)
