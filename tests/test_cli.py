@@ -174,6 +174,14 @@ def test_without_out_the_file_stays_in_the_data_folder(fake, data, capsys):
     assert code == 0 and Path(printed.strip()).is_relative_to(data) and Path(printed.strip()).exists()
 
 
+def test_a_file_that_is_there_is_replaced_by_a_whole_one_and_that_is_told(fake, capsys, tmp_path):
+    out = tmp_path / "clip.mp4"
+    out.write_bytes(b"an earlier one")
+    code, _, err = run(capsys, "generate", "text", *SHORT, "--out", out)
+    assert code == 0 and f"{out} is there already: the new one takes its place when it is whole" in err
+    assert out.read_bytes()[4:8] == b"ftyp"
+
+
 def test_relative_paths_are_ours_not_the_workers(fake, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "generate", "text", *SHORT, "--out", "clip.mp4")[0] == 0

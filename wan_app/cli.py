@@ -78,7 +78,10 @@ def generate(args: argparse.Namespace, settings: Settings) -> int:
     _interrupt_on_termination()
     with closing(Services(settings)) as services:
         request = request_of(args, services.request_of(args.source) if args.source else None)
+        replaces = args.out is not None and args.out.is_file()
         job_id = services.submit(request, out=args.out)
+        if replaces:
+            print(f"{shown(args.out)} is there already: the new one takes its place when it is whole", file=sys.stderr)
         try:
             _follow(services.watch(job_id))
         except KeyboardInterrupt:

@@ -61,9 +61,10 @@ def test_every_stop_of_the_length_slider_is_a_length_the_model_takes() -> None:
 
 
 @pytest.mark.parametrize(("native", "sound"), [(True, "with sound"), (False, "silent unless you add sound")])
-def test_readout_tells_frames_the_written_size_and_sound(native: bool, sound: str) -> None:
+def test_readout_tells_frames_both_sizes_and_sound(native: bool, sound: str) -> None:
     spec = replace(POCKET, native_audio=native)
-    assert words.readout(spec, "128x128", 2) == f"17 frames at 8 per second, 512 × 512, {sound}"
+    assert words.readout(spec, "128x128", 2) == f"17 frames at 8 per second, 512 × 512 (drawn at 128 × 128), {sound}"
+    assert "832 × 480, " in words.readout(spec, "832x480", 2), "what is written as it is drawn is told once"
 
 
 @pytest.mark.parametrize(("channels", "loudness", "offset", "said"), [

@@ -102,7 +102,8 @@ def length_range(spec: ModelSpec) -> LengthRange:
 
 
 def readout(spec: ModelSpec, size: str, seconds: float) -> str:
-    """ "17 frames at 8 per second, 512 × 512, with sound": what the settings come to on this model's grid."""
+    """ "17 frames at 8 per second, 512 × 512 (drawn at 128 × 128), with sound": what the settings come to on this
+    model's grid."""
     try:
         width, height = parse_size(size)
         frames = spec.frames_for(float(seconds))
@@ -110,7 +111,8 @@ def readout(spec: ModelSpec, size: str, seconds: float) -> str:
         return "Choose a shape and a length."
     scale = written_scale(max(1, width), max(1, height))
     sound = "with sound" if spec.native_audio else "silent unless you add sound"
-    return f"{frames} frames at {spec.fps:g} per second, {_times(width * scale, height * scale)}, {sound}"
+    drawn = f" (drawn at {_times(width, height)})" if scale > 1 else ""
+    return f"{frames} frames at {spec.fps:g} per second, {_times(width * scale, height * scale)}{drawn}, {sound}"
 
 
 def sound_of(audio: AudioInfo) -> str:
