@@ -18,9 +18,15 @@ import soundfile
 from PIL import Image
 
 from tests.browser import FLAGS, find_chromium
-from tests.ui.fake_model import RATE, babble
+from tests.ui.fake_model import GATE, RATE, babble
 
 ROOT = Path(__file__).resolve().parents[2]
+# Milliseconds that a browser waits for what must come; a busy machine may need longer than its 30 s.
+PATIENCE = 120_000
+# httpx, gradio_client's too, gives up after 5 s.
+for _part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _part, 60.0)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -64,7 +70,15 @@ class Studio:
         """As Ctrl+C."""
         if self._process:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(120)
+
+    def hold(self) -> None:
+        """Jobs with "held" in their words stay at their first step until `let_go`."""
+        (self.data_dir / GATE).unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """They go on, and those that come."""
+        (self.data_dir / GATE).touch()
 
     def process(self) -> psutil.Process:
         """The server, to be measured."""
@@ -141,6 +155,7 @@ def visits(chromium: Any, studio: Studio) -> Iterator[Any]:
 
     def open_page(width: int = 1280, height: int = 900, **options: Any) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         watch(page, studio)

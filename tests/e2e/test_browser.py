@@ -12,7 +12,7 @@ SOME_TEXT = "([s, t]) => [...document.querySelectorAll(s)].some(e => (e.value ??
 IN_SIGHT = "([s, t]) => [...document.querySelectorAll(s)].some(e => e.offsetParent && e.value === t)"
 SIZE = "() => { const v = document.querySelector('.card video'); return [v.videoWidth, v.videoHeight] }"
 NEW_NOTE = "was => { const n = document.querySelector('.card.finished .note'); return n && n.textContent !== was }"
-SLOWLY = "a long walk taken slowly"
+HELD = "a long walk, held"
 
 
 def visible(page: Any, selector: str) -> Any:
@@ -28,8 +28,8 @@ def generate(page: Any) -> None:
 
 
 def finished(page: Any) -> None:
-    page.wait_for_selector(".card.finished", timeout=60_000)
-    page.wait_for_function(PLAYING, timeout=20_000)
+    page.wait_for_selector(".card.finished")
+    page.wait_for_function(PLAYING)
 
 
 def choose_model(page: Any, title: str) -> None:
@@ -85,25 +85,28 @@ def test_reference_tab_needs_consent_and_keeps_what_was_given(visit: Any, pictur
     finished(page)
 
 
-def test_a_reload_finds_the_running_job_and_the_words(visit: Any) -> None:
+def test_a_reload_finds_the_running_job_and_the_words(visit: Any, studio: Any) -> None:
+    studio.hold()
     page = visit()
     page.get_by_text("Wide 5:3").locator("visible=true").first.click()
-    write(page, SLOWLY)
+    write(page, HELD)
     generate(page)
     page.wait_for_selector(".card.running img")
     page.reload()
-    page.wait_for_selector(".card.running", timeout=15_000)
-    assert visible(page, ".prompt textarea").input_value() == SLOWLY
+    page.wait_for_selector(".card.running")
+    assert visible(page, ".prompt textarea").input_value() == HELD
+    studio.let_go()
     finished(page)
     page.reload()
     finished(page)
-    assert visible(page, ".prompt textarea").input_value() == SLOWLY
+    assert visible(page, ".prompt textarea").input_value() == HELD
     assert page.get_by_label("Wide 5:3").locator("visible=true").is_checked()
 
 
-def test_cancel_from_a_second_tab_and_the_next_job_starts_clean(visit: Any) -> None:
+def test_cancel_from_a_second_tab_and_the_next_job_starts_clean(visit: Any, studio: Any) -> None:
+    studio.hold()
     page = visit()
-    write(page, SLOWLY)
+    write(page, HELD)
     generate(page)
     page.wait_for_selector(".card.running img")
     other = page.context.new_page()
@@ -111,7 +114,7 @@ def test_cancel_from_a_second_tab_and_the_next_job_starts_clean(visit: Any) -> N
     other.wait_for_selector(".card.running")
     visible(other, "button.cancel").click()
     for one in (other, page):
-        one.wait_for_selector(".card.cancelled", timeout=60_000)
+        one.wait_for_selector(".card.cancelled")
         assert visible(one, "button.generate").is_enabled() and not one.locator("button.cancel:visible").count()
     write(page, "the next one")
     generate(page)
@@ -132,7 +135,7 @@ def test_a_failure_while_running_is_told_and_the_page_goes_on(visit: Any) -> Non
     page = visit()
     write(page, "explode")
     generate(page)
-    page.wait_for_selector(".card.failed", timeout=30_000)
+    page.wait_for_selector(".card.failed")
     assert "Not enough memory" in page.locator(".card").inner_text()
     write(page, "a calm one")
     page.keyboard.press("Control+Enter")
@@ -146,7 +149,7 @@ def test_same_settings_new_seed(visit: Any) -> None:
     finished(page)
     first = page.locator(".card .note").inner_text()
     page.locator("#again").click()
-    page.wait_for_function(NEW_NOTE, arg=first, timeout=60_000)
+    page.wait_for_function(NEW_NOTE, arg=first)
 
 
 def test_a_text_file_named_png_is_refused_at_once(visit: Any, tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_examples_play_without_running_and_fill_the_form(visit: Any) -> None:
         page.get_by_role("tab", name=tab).click()
         visible(page, "button.example").click()
         page.wait_for_selector(".card.example")
-        page.wait_for_function(PLAYING, timeout=15_000)
+        page.wait_for_function(PLAYING)
         # The card may still be the one of the tab before.
         page.wait_for_function(IN_SIGHT, arg=[".prompt textarea", "the sun crosses the sky"])
         if given:

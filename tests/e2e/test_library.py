@@ -27,7 +27,7 @@ def make(page: Any, prompt: str) -> None:
     write(page, prompt)
     before = page.locator(".card.finished .asked").all_inner_texts()
     generate(page)
-    page.wait_for_function(SOME_TEXT, arg=[".card.finished .asked", prompt], timeout=60_000)
+    page.wait_for_function(SOME_TEXT, arg=[".card.finished .asked", prompt])
     assert prompt not in before
     finished(page)
 
@@ -83,7 +83,7 @@ def test_compare_take_along_delete_and_bring_back(visit: Any, tmp_path: Path) ->
     page.locator("[data-act=delete]").click()
     page.wait_for_selector("#gallery-told:has-text('2 deleted')")
     page.locator(".bring input").set_input_files(tmp_path / "taken.zip")
-    page.wait_for_selector("#gallery-told:has-text('2 brought in')", timeout=20_000)
+    page.wait_for_selector("#gallery-told:has-text('2 brought in')")
     page.wait_for_function("document.querySelectorAll('.tile').length === 2")
     assert page.locator(".tick input:checked").count() == 0
     page.locator(".tile .open").first.click()
@@ -94,12 +94,13 @@ def test_compare_take_along_delete_and_bring_back(visit: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_job_that_ends_shows_in_the_open_gallery_and_disturbs_nothing(visit: Any, size: str) -> None:
+def test_a_job_that_ends_shows_in_the_open_gallery_and_disturbs_nothing(visit: Any, studio: Any, size: str) -> None:
+    studio.hold()
     page = visit(**SIZES[size])
     name = f"balloon of the {size}"
     for colour in ("red", "green"):
         make(page, f"{name} in {colour}")
-    write(page, f"{name} in blue slowly")
+    write(page, f"{name} in blue held")
     generate(page)
     page.wait_for_selector(".card.running")
     write(page, f"{name} in white")
@@ -116,8 +117,9 @@ def test_a_job_that_ends_shows_in_the_open_gallery_and_disturbs_nothing(visit: A
     search = page.locator(".search input")
     page.evaluate("window.scrollTo(0, 40)")
     before = page.evaluate("window.scrollY")
+    studio.let_go()
     # Two that end between two looks arrive together.
-    page.wait_for_function("document.querySelectorAll('.tile').length === 4", timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('.tile').length === 4")
     assert page.evaluate("document.querySelector('.detail video').dataset.same") == "yes", "what is open stays"
     assert page.locator(".tile.current .said").inner_text() == f"{name} in green"
     assert page.locator(".tile:has(.tick input:checked) .said").all_inner_texts() == [f"{name} in red"]
@@ -165,13 +167,13 @@ def test_somebody_joins_the_cast_is_called_by_name_and_leaves(
     assert "1 picture and a voice" in card.inner_text() and "Consent until" in card.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     card.get_by_role("button", name="Hear the voice").click()
-    page.wait_for_selector("#cast .heard audio", timeout=30_000)
+    page.wait_for_selector("#cast .heard audio")
     go(page, "Text")
     page.locator(f".chip:visible[data-name={name}]").click()
     page.keyboard.type("waves at the beach")
     page.wait_for_selector(f".chip:visible[data-name={name}][aria-pressed=true]")
     generate(page)
-    page.wait_for_function(SOME_TEXT, arg=[".card.finished .asked", f"{name} waves at the beach"], timeout=60_000)
+    page.wait_for_function(SOME_TEXT, arg=[".card.finished .asked", f"{name} waves at the beach"])
     assert f"{name} is from your cast" in page.locator(".card.finished").inner_text()
     go(page, "Cast")
     page.wait_for_selector(f".person:has-text('{name}'):has-text('83\u00a0% like the pictures')")

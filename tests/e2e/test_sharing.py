@@ -320,6 +320,7 @@ def test_a_guest_at_a_phone_until_the_link_is_taken_back(
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(f"{shared.url}guest/{token}")
         page.get_by_text("5 videos, 60 s left").wait_for(timeout=90_000)
+        page.wait_for_function("localStorage.getItem('wan-app-session') !== null")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert not page.get_by_role("tab", name="Sharing").count()
         page.locator(".prompt textarea:visible").first.fill("a fox")

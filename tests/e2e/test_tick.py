@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 TICKED = "() => document.querySelector('#tab-reference-panel .consent input').checked"
-SAYS = "text => document.querySelector('.stating').innerText.includes(text)"
+SAYS = "text => document.querySelector('.stating')?.innerText.includes(text)"
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def test_a_tick_does_not_survive_another_face(visit: Any, face: Path, picture: P
     assert page.evaluate(TICKED), "it stays while nothing changes"
     visible(page, ".faces").get_by_label("Clear").click()
     page.locator(".faces input[type=file]").first.set_input_files(picture)
+    page.wait_for_selector(".faces img")
     page.wait_for_function(f"() => !({TICKED})()")
     generate(page)
     page.wait_for_selector('.card.failed [data-field="consent"]')
@@ -81,7 +82,7 @@ def test_a_face_that_comes_without_an_upload_is_named_and_asked_for(visit: Any) 
     page.wait_for_function(f"() => !({TICKED})()")
     visible(page, ".consent input").check()
     visible(page, "button.generate").click()
-    page.wait_for_selector(".card.finished", timeout=60_000)
+    page.wait_for_selector(".card.finished")
     page.reload()
     page.get_by_role("tab", name="Reference").click()
     page.wait_for_function(SAYS, arg="nobody yet")
@@ -101,7 +102,7 @@ def test_what_was_withdrawn_is_refused_until_it_is_stated_anew(visit: Any, face:
     give(page, face)
     visible(page, ".consent input").check()
     generate(page)
-    page.wait_for_selector(".card.finished", timeout=60_000)
+    page.wait_for_selector(".card.finished")
     look(page)
     row = page.locator(".statements li").first
     row.wait_for()
@@ -123,7 +124,7 @@ def test_what_was_withdrawn_is_refused_until_it_is_stated_anew(visit: Any, face:
     page.get_by_role("tab", name="Reference").click()
     assert page.evaluate(TICKED)
     generate(page)
-    page.wait_for_selector(".card.finished", timeout=60_000)
+    page.wait_for_selector(".card.finished")
     assert page.outside == [] and page.faults == []
 
 

@@ -79,13 +79,13 @@ def test_a_visitor_checks_a_result_and_a_swapped_one(
     page.locator(".verify-job input").click()
     page.get_by_role("option").filter(has_text="a fox <b>in</b> snow").locator("visible=true").click()
     page.locator("#verify-check").click()
-    page.wait_for_selector(ANSWERED, timeout=120_000)
+    page.wait_for_selector(ANSWERED)
     assert page.locator("#verdict h2").inner_text() == "Made here"
     page.screenshot(path=tmp_path / f"made-here-{width}.png")
     page.locator(".verify-file input[type=file]").set_input_files(swapped)
     page.wait_for_selector(".verify-file .file-preview")
     page.locator("#verify-check").click()
-    page.wait_for_selector("#verdict .verdict.mixed", timeout=120_000)
+    page.wait_for_selector("#verdict .verdict.mixed")
     assert "swapped" in page.locator("#verdict .disagree").inner_text()
     page.get_by_text("Details", exact=True).click()
     page.screenshot(path=tmp_path / f"swapped-{width}.png")
@@ -103,7 +103,7 @@ def test_an_answer_outlives_a_reload(visit: Any, made: tuple[Path, dict[str, Any
     page.reload()
     page.wait_for_selector("button.generate:visible")
     open_tab(page, True)
-    page.wait_for_selector("#verdict .verdict.here", timeout=120_000)
+    page.wait_for_selector("#verdict .verdict.here")
 
 
 def test_the_page_says_what_is_missing(visit: Any) -> None:

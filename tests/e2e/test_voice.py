@@ -13,7 +13,6 @@ import soundfile
 from tests.e2e.conftest import visits
 from tests.ui.fake_model import RATE
 
-LONG = 60_000
 HEARD = ".heard[data-state=finished] audio"
 PLAYED = "() => { const a = document.querySelector('.heard audio'); return a && a.currentTime > 0.3 && !a.error }"
 SOUNDING = ("() => { const v = document.querySelector('.card video'); "
@@ -42,7 +41,6 @@ def visit(listening: Any, studio: Any) -> Iterator[Any]:
 
 
 def _reference(page: Any) -> Any:
-    page.set_default_timeout(LONG)
     page.get_by_role("tab", name="Reference").click()
     page.wait_for_selector(".voice:visible")
     return page
@@ -57,9 +55,10 @@ def told(page: Any, selector: str) -> str:
     return str(page.locator(selector).inner_text()).replace("\u00a0", " ")
 
 
-def record(page: Any, seconds: float = 4.0) -> None:
+def record(page: Any, seconds: float = 5.0) -> None:
     """Press Record, wait, press Stop, until the waveform of the recording is there."""
     visible(page, ".voice button.record-button").click()
+    visible(page, ".voice button.stop-button").wait_for()  # it records from here on
     page.wait_for_timeout(1000 * seconds)
     visible(page, ".voice button.stop-button").click()
     page.wait_for_selector(".voice [data-testid^=waveform] .play-pause-button")
@@ -117,13 +116,13 @@ def test_a_voice_test_can_be_stopped_and_survives_a_reload(visit: Any, voice: Pa
     upload(page, voice)
     page.wait_for_selector(".voice .play-pause-button")
     visible(page, ".consent input").check()
-    visible(page, ".say textarea").fill("taken slowly")
+    visible(page, ".say textarea").fill("taken for ages")
     visible(page, "button.hear").click()
     page.wait_for_selector(".heard[data-state=running] [role=progressbar]")
     page.reload()
     _reference(page)
     page.wait_for_selector(".heard[data-state=running]")
-    assert visible(page, ".say textarea").input_value() == "taken slowly"
+    page.wait_for_function(SOME_TEXT, arg=[".say textarea", "taken for ages"])
     assert not page.locator(".voice .play-pause-button").count(), "no recording is kept in the browser"
     visible(page, "button.hear-stop").click()
     page.wait_for_selector(".heard[data-state=cancelled]")
@@ -139,7 +138,7 @@ def test_what_is_no_voice_is_named_in_one_line(visit: Any, tmp_path: Path) -> No
     visible(page, "button.hear").click()
     page.wait_for_selector('.heard .alert[data-field="voice"]')
     upload(page, silence)
-    page.wait_for_timeout(1500)
+    page.wait_for_selector(".voice [data-testid^=waveform] .play-pause-button")
     visible(page, ".consent input").check()
     visible(page, "button.hear").click()
     page.wait_for_selector('.heard .alert[data-field="voice"]')

@@ -1,8 +1,8 @@
 """A fast fake model for page tests: real queue, worker, writer and files; a drawn dot instead of a network.
 
-Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "for ages" minutes,
-"explode" fails
-while running, "stranger" makes a bad likeness. It speaks: a tone in syllables, at 16 kHz.
+Words in the prompt or in what is to be said steer it: "slowly" takes its time a step, "for ages" minutes, "held" waits
+after its first step until the file `GATE` is there, "explode" fails while running, "stranger" makes a bad likeness. It
+speaks: a tone in syllables, at 16 kHz.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -31,10 +32,15 @@ from wan_app.types import (
 
 RECIPE = "tests.ui.fake_model:open_recipe"
 RATE, FPS = 16_000, 8
+# In the data folder.
+GATE = "let-go"
 
 
 class DotPipeline:
     """A sun which crosses a sky over sand, coming out of noise step by step."""
+
+    def __init__(self, gate: Path) -> None:
+        self._gate = gate
 
     def generate(self, request: GenerationRequest, report: Reporter) -> Output:
         """As `Pipeline.generate`."""
@@ -45,6 +51,9 @@ class DotPipeline:
         noise = np.random.default_rng(request.seed).integers(0, 256, frames[0].shape).astype(np.float32)
         for index in range(1, total + 1):
             self._wait(said, report)
+            while "held" in said and index > 1 and not self._gate.exists():
+                report.check()
+                time.sleep(0.01)
             if "explode" in said:
                 raise OutOfMemory("this plan needs 3.2 GB and 1.1 GB are free; needed a smaller size or fewer seconds")
             share = (index / total) ** 2
@@ -70,7 +79,7 @@ class DotPipeline:
 def open_recipe(settings: Settings) -> VideoRecipe:
     """Made inside the worker process."""
     speaking()
-    return VideoRecipe(settings, lambda model_id, plan, weights: DotPipeline())
+    return VideoRecipe(settings, lambda model_id, plan, weights: DotPipeline(settings.data_dir / GATE))
 
 
 def speaking() -> None:
