@@ -365,7 +365,7 @@ def test_interrupted_while_denoising(start, data, tmp_path, sent):
     program.send_signal(sent)
     printed, err = program.communicate(timeout=30)
     assert (program.returncode, printed, err) == (130, "", "Cancelled\n")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 12  # unheeded, it would be ended after 15
     assert [one.name for one in tmp_path.iterdir()] == ["data"]
     assert '"cancelled"' in rows(data)
 
@@ -451,7 +451,6 @@ def test_a_job_that_waits_for_the_next_studio_is_moved_too(open_studio, capsys):
     studio, worker = open_studio()
     first, *_, last = [studio.submit(GenerationRequest(mode="text", prompt=one)) for one in ("wait", "b", "c")]
     wait_for(lambda: studio.job(first).state == "running")
-    worker.closed = True
     studio.close()
     assert run(capsys, "jobs", "move", last, "--to", "front")[0] == 0
     studio, worker = open_studio()
@@ -493,7 +492,7 @@ def rows(data):
         return ""  # not there yet
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -64,7 +64,7 @@ def test_silence_starts_with_the_picture(tmp_path: Path, clip: np.ndarray, marks
 
 def test_the_loudness_is_of_the_written_sound(tmp_path: Path, clip: np.ndarray, marks: Marks) -> None:
     facts = written(marks, tmp_path / "a.mp4", clip, at_loudness(voice(9 / 8)[None], RATE, -16.0))
-    assert facts.audio is not None and facts.audio.loudness == pytest.approx(-16, abs=0.3)
+    assert facts.audio is not None and facts.audio.loudness == pytest.approx(-16, abs=0.5)
 
 
 @pytest.mark.parametrize("late", [0.25, 0.021, -0.021, -0.25])

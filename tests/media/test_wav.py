@@ -23,8 +23,10 @@ def test_the_samples_are_in_it(tmp_path: Path, channels: int, marks: Marks) -> N
     out, samples = tmp_path / "a.wav", np.stack([voice(2)] * channels)
     info, notes = write_wav(samples, 16_000, out, marks=marks, part=tmp_path / ".job.part")
     assert (info.sample_rate, info.channels, info.seconds, info.offset) == (16_000, channels, 2.0, 0.0)
-    assert info.loudness == pytest.approx(loudness(samples, 16_000), abs=0.1)
     read, rate = soundfile.read(out, always_2d=True)
+    # The mark moves this voice by up to 0.21 LU (1,900 keys and ids tried); what is told is what is in the file.
+    assert info.loudness == pytest.approx(loudness(samples, 16_000), abs=0.5)
+    assert info.loudness == pytest.approx(loudness(read.T, 16_000), abs=0.01)
     assert rate == 16_000 and notes == ()
     assert all(np.corrcoef(*pair)[0, 1] > 0.97 for pair in zip(read.T, samples))  # but for the mark
     assert soundfile.info(out).subtype == "PCM_16"

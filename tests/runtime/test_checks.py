@@ -20,7 +20,10 @@ MODULE = "tests.runtime.fake_reading"
 def gone(pid: int) -> bool:
     until = time.monotonic() + 10
     while time.monotonic() < until:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False
@@ -45,8 +48,8 @@ def test_parts_come_one_by_one() -> None:
 
 def test_what_was_found_before_the_limit_counts_and_nothing_runs_on() -> None:
     began = time.monotonic()
-    parts = reading(MODULE, {"how": "hang"}, limit=4.0)
-    assert time.monotonic() - began < 20
+    parts = reading(MODULE, {"how": "hang"}, limit=10.0)
+    assert time.monotonic() - began < 60
     assert set(parts) == {"first", "decoder"}
     assert gone(parts["first"]["pid"]) and gone(parts["decoder"])
 

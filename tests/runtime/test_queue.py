@@ -37,9 +37,12 @@ def until(condition, seconds=5.0):
         time.sleep(0.002)
 
 
-def test_events_come_in_order_and_once(queue, make_job):
-    job_id = queue.submit(make_job(), "server")
-    events = list(queue.watch(job_id))
+def test_events_come_in_order_and_once(queue, worker, make_job):
+    job_id = queue.submit(make_job("wait"), "server")
+    watching = queue.watch(job_id)
+    events = [next(watching)]
+    worker.go_on.set()
+    events += watching
     assert [type(one) for one in events] == [Queued, Loading, Step, Finished]
     assert queue.ledger.get(job_id).state == "finished"
     # Somebody who comes after the end is told the end.
@@ -118,9 +121,10 @@ def test_a_watcher_sleeps_until_something_happens(queue, worker, make_job):
 
 def test_two_watchers_see_the_same(queue, worker, make_job):
     job_id = queue.submit(make_job("wait"), "server")
-    found = [[], []]
+    watched = [queue.watch(job_id) for _ in range(2)]
+    found = [[next(one)] for one in watched]  # both are there before it ends
     threads = [
-        threading.Thread(target=lambda into=into: into.extend(queue.watch(job_id))) for into in found
+        threading.Thread(target=into.extend, args=(one,)) for into, one in zip(found, watched)
     ]
     for thread in threads:
         thread.start()

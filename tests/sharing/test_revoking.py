@@ -79,7 +79,6 @@ def test_the_reason_outlives_the_studio(studio: Services, settings: Settings) ->
     studio._takeover.close()  # nobody looks any more
     assert cli.main(["guests", "revoke", guest]) == 0
     assert row(studio, job_id)["state"] == "running"
-    studio._worker.closed = True  # type: ignore[attr-defined]
     studio.close()
     after = Services(settings, worker=fakes.ScriptedWorker(), lasting=True)
     try:

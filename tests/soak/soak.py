@@ -7,6 +7,7 @@ import io
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -130,8 +131,9 @@ def _processes(studio: Studio) -> Iterator[tuple[str, psutil.Process]]:
     server = studio.process()
     yield "server", server
     for child in server.children():
-        if "worker_process" in " ".join(child.cmdline()):
-            yield "worker", child
+        with suppress(psutil.Error):  # an ffmpeg that ends as it is looked at
+            if "worker_process" in " ".join(child.cmdline()):
+                yield "worker", child
 
 
 def _requests() -> Iterator[dict[str, Any]]:

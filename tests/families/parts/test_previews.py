@@ -98,4 +98,4 @@ def test_a_preview_costs_next_to_nothing() -> None:
         began = time.thread_time()
         preview.jpeg(latents)
         times.append(time.thread_time() - began)
-    assert min(times) < 0.007
+    assert min(times) < 0.02  # 0.0015 here; the rest is for slower processors
