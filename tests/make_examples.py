@@ -26,8 +26,8 @@ from wan_app.types import Character, Failed, Finished, GenerationRequest
 
 # (mode, label, prompt, seed, shape, number of the person); who talks with a face also has a voice.
 EXAMPLES = (
-    ("text", "Beach wave", "a kid with blond hair in a red shirt waves on the beach", 4, (128, 128), None),
-    ("text", "Moon talk", "a green alien in a purple jacket talks on the moon", 5, (160, 96), None),
+    ("text", "Beach wave", "a kid with blond hair in a red shirt waves on the beach", 10, (128, 128), None),
+    ("text", "Moon talk", "a green alien in a purple jacket talks on the moon", 6, (160, 96), None),
     ("image", "Talk", "the person talks to the camera", 2, (128, 128), 9),
     ("image", "Wave", "the person waves", 1, (128, 128), 4),
     ("reference", "In the desert", "character1 waves in the desert", 4, (128, 128), 2),

@@ -297,7 +297,7 @@ def test_models_in_words_tell_what_each_takes_and_gives(data, capsys):
     told = dict(zip((line.split()[0] for line in lines[::2]), lines[1::2]))
     assert len(told) == 14 and all(line.startswith("    ") for line in told.values())
     assert told["pocket"].strip() == (
-        "14.4 M parameters; bundled; memory 900 MB; 5 to 41 frames (4k+1) at 8 fps; with sound; "
+        "14.4 M parameters; bundled; memory 900 MB; 5 to 81 frames (4k+1) at 8 fps; with sound; "
         "references: characters 1, pictures 4, voices 1"
     )
     assert told["wan2.1-vace-1.3b"].strip() == (
