@@ -113,7 +113,7 @@ class Trainer:
 
     def take_step(self, size: int, progress: float) -> tuple[float, float]:
         """One update, from `size` clips or now and then four times as many stills; the losses of video and sound."""
-        if self.step % STILLS_EVERY == 0:
+        if (self.step + 1) % STILLS_EVERY == 0:
             batch = self.pool.stills(STILLS_FOR_A_CLIP * size, self.bucket)
         else:
             batch = self.pool.batch(size, self.bucket)
