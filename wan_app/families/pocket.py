@@ -28,7 +28,7 @@ SPECS = (
         title="Pocket",
         about="A small cartoon model trained by this project: drawn people, not photographs, who wave, talk, sit, "
         "walk, jump or dance on a beach, in a forest, a city, snow, a desert, a room or on the moon, and babble in the "
-        "voice you give. Who stands still comes out best.",
+        "voice you give. Who stands still comes out best; after five seconds looks slowly change.",
         licence="Apache-2.0",
         repository="bundled",
         revision="2",
