@@ -50,10 +50,7 @@ class DotPipeline:
         said = f"{request.prompt} {request.say}"
         noise = np.random.default_rng(request.seed).integers(0, 256, frames[0].shape).astype(np.float32)
         for index in range(1, total + 1):
-            self._wait(said, report)
-            while "held" in said and index > 1 and not self._gate.exists():
-                report.check()
-                time.sleep(0.01)
+            self._wait(said, report, held="held" in said and index > 1)
             if "explode" in said:
                 raise OutOfMemory("this plan needs 3.2 GB and 1.1 GB are free; needed a smaller size or fewer seconds")
             share = (index / total) ** 2
@@ -68,10 +65,9 @@ class DotPipeline:
     def close(self) -> None:
         """As `Pipeline.close`."""
 
-    @staticmethod
-    def _wait(said: str, report: Reporter) -> None:
+    def _wait(self, said: str, report: Reporter, *, held: bool) -> None:
         until = time.monotonic() + (60 if "for ages" in said else 0.6 if "slowly" in said else 0.02)
-        while time.monotonic() < until:
+        while time.monotonic() < until or held and not self._gate.exists():
             report.check()
             time.sleep(0.01)
 

@@ -8,9 +8,9 @@ Generate too, and nobody can tell it from a second click. So the page gives each
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from hashlib import sha256
 from typing import Any
 
 HEADER = b"idempotency-key"
@@ -25,18 +25,17 @@ class Once:
     """The answers of the last calls, by who asked for what under which key."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[str, asyncio.Future[list[Any] | None]] = OrderedDict()
+        self._answers: OrderedDict[Hashable, asyncio.Future[list[Any] | None]] = OrderedDict()
 
     @staticmethod
-    def key(scope: Any, owner: str, data: bytes) -> str | None:
+    def key(scope: Any, owner: str, data: bytes) -> Hashable | None:
         """What makes a call the same one: owner, path, key and body; None where no (sensible) key was sent."""
         given = dict(scope["headers"]).get(HEADER, b"")
         if not 0 < len(given) <= _LONGEST_KEY:
             return None
-        parts = (owner.encode(), scope["path"].encode(), given, data)
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+        return owner, scope["path"], given, sha256(data).digest()
 
-    async def __call__(self, key: str, make: Callable[[Send], Awaitable[None]], send: Send) -> None:
+    async def __call__(self, key: Hashable, make: Callable[[Send], Awaitable[None]], send: Send) -> None:
         """Answer by `make(send)`, or as the same call was answered or is being answered now."""
         while (found := self._answers.get(key)) is not None:
             answer = await asyncio.shield(found)
@@ -47,7 +46,7 @@ class Once:
             # The first one failed without an answer: this one tries.
         await self._first(key, make, send)
 
-    async def _first(self, key: str, make: Callable[[Send], Awaitable[None]], send: Send) -> None:
+    async def _first(self, key: Hashable, make: Callable[[Send], Awaitable[None]], send: Send) -> None:
         promised: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
         self._answers[key] = promised
         while len(self._answers) > _KEPT:
